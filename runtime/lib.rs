@@ -4,3 +4,12 @@
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("sedge runs on 64-bit Linux: it stands on epoll and MADV_GUARD_INSTALL");
+
+// Floor 0, data: nothing here switches, waits or knows a green thread.
+#[expect(
+    unsafe_code,
+    reason = "maps memory, and handles the fault of an overflow"
+)]
+mod stack;
+
+pub use stack::StackGuard;

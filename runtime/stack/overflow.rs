@@ -1,0 +1,259 @@
+//! What happens when a stack overflows: a report with the green thread's name, then abort.
+//!
+//! The fault arrives as `SIGSEGV` with an address inside a guard page. The handler runs on a stack
+//! of its own, finds the slot in a table of plain atomics, and reads the label at the slot's top;
+//! it takes no lock and allocates nothing. Going on is not possible: the frames that overflowed
+//! hold locks and half-changed data, and nothing can be unwound without stack. Every other fault
+//! goes to the handler that was there before, so std still reports the overflow of an OS thread and
+//! a debugger or sanitizer still sees its signals.
+
+use std::fmt::{self, Write};
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+
+use super::guard::guard_size;
+use super::{CONTROL_SIZE, Label, NAME_BYTES, Name, depth, name_in};
+
+/// Regions that can be watched at once. A million default stacks take about 25.
+const REGIONS: usize = 1024;
+const HANDLER_STACK: usize = 64 << 10;
+
+struct Watched {
+    start: AtomicUsize,
+    len: AtomicUsize,
+    stride: AtomicUsize,
+}
+
+/// Where stacks are, readable from a signal handler. A free entry has `start == 0`; `start` is
+/// written last and cleared first. With the table full, an overflow is a bare `SIGSEGV` as without
+/// us.
+static WATCHED: [Watched; REGIONS] = [const {
+    Watched {
+        start: AtomicUsize::new(0),
+        len: AtomicUsize::new(0),
+        stride: AtomicUsize::new(0),
+    }
+}; REGIONS];
+
+/// Held while an entry of `WATCHED` is claimed or given up; never taken by the handler.
+static CLAIM: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
+
+pub(super) fn watch_region(start: usize, len: usize, stride: usize) {
+    let _claim = CLAIM
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(entry) = WATCHED
+        .iter()
+        .find(|entry| entry.start.load(Ordering::Relaxed) == 0)
+    {
+        entry.len.store(len, Ordering::Relaxed);
+        entry.stride.store(stride, Ordering::Relaxed);
+        entry.start.store(start, Ordering::Release);
+    }
+}
+
+pub(super) fn forget_region(start: usize) {
+    let _claim = CLAIM
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(entry) = WATCHED
+        .iter()
+        .find(|entry| entry.start.load(Ordering::Relaxed) == start)
+    {
+        entry.start.store(0, Ordering::Release);
+    }
+}
+
+/// The signal stack of one OS thread; what was there before comes back when it is dropped.
+pub(crate) struct SignalStack {
+    memory: *mut libc::c_void,
+    before: libc::stack_t,
+}
+
+impl fmt::Debug for SignalStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignalStack").finish_non_exhaustive()
+    }
+}
+
+impl SignalStack {
+    /// Installs the handler (once a process) and a signal stack for the calling OS thread.
+    pub(crate) fn install() -> io::Result<SignalStack> {
+        PREVIOUS.get_or_init(install_handler);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a fresh mapping touches nothing.
+        let memory = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                HANDLER_STACK,
+                protection,
+                flags,
+                -1,
+                0,
+            )
+        };
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let ours = libc::stack_t {
+            ss_sp: memory,
+            ss_flags: 0,
+            ss_size: HANDLER_STACK,
+        };
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: both pointers are to live values of the right type; the memory stays mapped until
+        // `drop` has put the previous stack back.
+        let done = unsafe { libc::sigaltstack(&raw const ours, before.as_mut_ptr()) };
+        if done != 0 {
+            let error = io::Error::last_os_error();
+            // SAFETY: the kernel refused the stack, so nothing uses the memory.
+            unsafe { libc::munmap(memory, HANDLER_STACK) };
+            return Err(error);
+        }
+        // SAFETY: the call succeeded, so it has written the old value.
+        let before = unsafe { before.assume_init() };
+        Ok(SignalStack { memory, before })
+    }
+}
+
+impl Drop for SignalStack {
+    fn drop(&mut self) {
+        // SAFETY: `before` came from the kernel. The value is neither sent nor shared (raw
+        // pointer), so this is the OS thread that installed it, and it does not run on the signal
+        // stack now.
+        unsafe { libc::sigaltstack(&raw const self.before, std::ptr::null_mut()) };
+        // SAFETY: mapped by `install` with this length, and no longer the signal stack.
+        unsafe { libc::munmap(self.memory, HANDLER_STACK) };
+    }
+}
+
+fn install_handler() -> libc::sigaction {
+    // SAFETY: all-zero bytes are a valid `sigaction`: default handler, empty mask, no flags.
+    let mut ours: libc::sigaction = unsafe { std::mem::zeroed() };
+    ours.sa_sigaction = handle as extern "C" fn(_, _, _) as usize;
+    ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    let mut previous = MaybeUninit::uninit();
+    // SAFETY: both pointers are to live values; `handle` has the signature that `SA_SIGINFO` asks
+    // for and calls only what a signal handler may call.
+    let done = unsafe { libc::sigaction(libc::SIGSEGV, &raw const ours, previous.as_mut_ptr()) };
+    assert_eq!(
+        done,
+        0,
+        "sigaction(SIGSEGV): {}",
+        io::Error::last_os_error()
+    );
+    // SAFETY: the call succeeded, so it has written the old value.
+    unsafe { previous.assume_init() }
+}
+
+extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes a valid `siginfo_t`.
+    let sent = unsafe { &*info };
+    // SAFETY: the signal is SIGSEGV, for which the address field is set.
+    let address = unsafe { sent.si_addr() } as usize;
+    match overflowed(address) {
+        Some((label, name, size)) => {
+            let name = name_in(&name[..label.name_len.min(NAME_BYTES)]);
+            report(&label, name.unwrap_or("<unnamed>"), size);
+            // SAFETY: async-signal-safe, and has no obligations.
+            unsafe { libc::abort() }
+        }
+        None => pass_on(signal, info, context),
+    }
+}
+
+/// Label, name and usable size of the slot whose guard holds `address`.
+fn overflowed(address: usize) -> Option<(Label, Name, usize)> {
+    for entry in &WATCHED {
+        let start = entry.start.load(Ordering::Acquire);
+        let len = entry.len.load(Ordering::Relaxed);
+        if start == 0 || !(start..start + len).contains(&address) {
+            continue;
+        }
+        let stride = entry.stride.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        if entry.start.load(Ordering::Relaxed) != start {
+            // Another OS thread gave the entry up meanwhile: it was not for this address.
+            continue;
+        }
+        let slot = address - (address - start) % stride;
+        if address - slot >= guard_size() {
+            return None;
+        }
+        let index = (slot - start) / stride;
+        let label = (slot + depth(stride, index) + CONTROL_SIZE) as *const Label;
+        let name = (label as usize + size_of::<Label>()) as *const Name;
+        // SAFETY: the region is mapped while it is watched, and the address is aligned. A slot is
+        // labelled before a coroutine runs on it; of one that never was, zeroes are read, and they
+        // are a label too.
+        let label = unsafe { label.read_volatile() };
+        // SAFETY: as above, and any bytes are a name.
+        let name = unsafe { name.read_volatile() };
+        return Some((label, name, stride - guard_size()));
+    }
+    None
+}
+
+fn report(label: &Label, name: &str, size: usize) {
+    let mut text = Text {
+        bytes: [0; 1024],
+        len: 0,
+    };
+    let _ = write!(
+        text,
+        "\ngreen thread '{name}' (#{}) has overflowed its stack of {} KiB\n",
+        label.id,
+        size >> 10,
+    );
+    if let Some(place) = label.spawned_at {
+        let _ = writeln!(text, "spawned at {place}");
+    }
+    let _ = text.write_str(
+        "ask for more with sedge::thread::Builder::stack_size or sedge::Config::stack_size\n",
+    );
+    // SAFETY: the pointer and length are those of a live buffer.
+    unsafe { libc::write(libc::STDERR_FILENO, text.bytes.as_ptr().cast(), text.len) };
+}
+
+/// Hands the signal to whoever had it before.
+fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let previous = PREVIOUS.get();
+    let handler = previous.map_or(libc::SIG_DFL, |previous| previous.sa_sigaction);
+    let flags = previous.map_or(0, |previous| previous.sa_flags);
+    if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
+        // Returning repeats the fault, which then does what it would have done without us.
+        // SAFETY: all-zero bytes are a valid `sigaction`, the default one.
+        let default: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a live value.
+        unsafe { libc::sigaction(signal, &raw const default, std::ptr::null_mut()) };
+    } else if flags & libc::SA_SIGINFO != 0 {
+        type Action = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
+        // SAFETY: the kernel held this address as a handler with SA_SIGINFO, so it has this type.
+        let action = unsafe { std::mem::transmute::<usize, Action>(handler) };
+        action(signal, info, context);
+    } else {
+        // SAFETY: the kernel held this address as a plain handler, so it has this type.
+        let action = unsafe { std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(handler) };
+        action(signal);
+    }
+}
+
+/// A text buffer that needs no allocator; what does not fit is cut.
+struct Text {
+    bytes: [u8; 1024],
+    len: usize,
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let len = text.len().min(self.bytes.len() - self.len);
+        self.bytes[self.len..][..len].copy_from_slice(&text.as_bytes()[..len]);
+        self.len += len;
+        Ok(())
+    }
+}
