@@ -11,5 +11,7 @@ compile_error!("sedge runs on 64-bit Linux: it stands on epoll and MADV_GUARD_IN
     reason = "maps memory, and handles the fault of an overflow"
 )]
 mod stack;
+mod stats;
 
 pub use stack::StackGuard;
+pub use stats::{Parks, Reason, Stats};
