@@ -12,6 +12,7 @@ compile_error!("sedge runs on 64-bit Linux: it stands on epoll and MADV_GUARD_IN
 )]
 mod stack;
 mod stats;
+mod timer;
 
 pub use stack::StackGuard;
 pub use stats::{Parks, Reason, Stats};
