@@ -14,5 +14,12 @@ mod stack;
 mod stats;
 mod timer;
 
+// Floor 1, engines: one suspended stack; readiness to waiters.
+#[expect(
+    unsafe_code,
+    reason = "follows the pointer to the running coroutine's yielder"
+)]
+mod coroutine;
+
 pub use stack::StackGuard;
 pub use stats::{Parks, Reason, Stats};

@@ -1,0 +1,186 @@
+//! One suspended stack: create, resume, suspend. Nothing more; who runs when is the scheduler's.
+//!
+//! ```text
+//!    scheduler's stack                     coroutine's stack
+//!    resume(how) ------------------------> body(how), or suspend() returns how
+//!                                             ...
+//!    Some(why) <-------------------------- suspend(why)
+//!    None      <-------------------------- body returns
+//! ```
+//!
+//! The switch is corosensei's: some twenty instructions that save three registers and the stack
+//! pointer, because the compiler was told that everything else is lost. Resuming is asymmetric: a
+//! coroutine always suspends to whoever resumed it.
+//!
+//! To suspend, a coroutine needs its *yielder*, which corosensei hands only to the body.
+//! [`suspend`] is called from deep inside, so the running coroutine's yielder stands in a
+//! thread-local, `RUNNING`. It is set by whoever continues on a stack (the body at its start,
+//! `suspend` when it returns), and [`Coroutine::resume`] clears it, so `RUNNING` is null exactly
+//! when no coroutine runs.
+//!
+//! Invariants: a coroutine never leaves its OS thread (`!Send`), so a thread-local's address stays
+//! valid across a switch. A body must not unwind out of its root. A coroutine that is dropped
+//! before it is done leaks its stack; see `stack`.
+
+use std::cell::Cell;
+use std::fmt;
+use std::ptr::{self, NonNull};
+
+use crate::stack::{CONTROL_SIZE, Stack};
+use crate::stats::Reason;
+
+/// Bodies up to this size move onto the new stack; corosensei takes 1 KiB. Larger ones are boxed.
+pub(crate) const INLINE_BODY: usize = 512;
+/// Bytes of a stack that are fetched ahead of a resume. A request of an HTTP server is about so
+/// deep.
+const PREFETCHED: usize = 2048;
+const CACHE_LINE: usize = 64;
+
+/// How a coroutine is told to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// Go on: what was waited for may have come.
+    Wake,
+    /// Unwind, or do not start at all.
+    Cancel,
+    /// Write down where you are and suspend again, for the same reason.
+    Dump,
+}
+
+/// Why a coroutine suspends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suspend {
+    /// Others first; it stays ready.
+    Yield,
+    /// It waits until it is woken.
+    Park(Reason),
+}
+
+type Inner = corosensei::Coroutine<Resume, Suspend, (), Stack>;
+type Yielder = corosensei::Yielder<Resume, Suspend>;
+
+/// What an operation says that needs a green thread, and a scheduler, and has none.
+pub(crate) const OUTSIDE: &str = "no sedge scheduler runs on this OS thread: call this inside \
+    sedge::run, or, from another OS thread, go through a sedge::thread::Remote";
+
+thread_local! {
+    static RUNNING: Cell<*const Yielder> = const { Cell::new(ptr::null()) };
+}
+
+/// A body and the stack it runs on.
+///
+/// What corosensei must remember of a coroutine lies at the top of its own stack, so that this is
+/// one pointer: the scheduler moves a coroutine out of its table and back at every switch.
+pub(crate) struct Coroutine {
+    control: NonNull<Inner>,
+}
+
+const _: () = assert!(size_of::<Inner>() <= CONTROL_SIZE && align_of::<Inner>() <= 64);
+
+impl fmt::Debug for Coroutine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coroutine")
+            .field("started", &self.started())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Coroutine {
+    /// A coroutine that will run `body` when it is first resumed, and passes it how.
+    #[inline]
+    pub(crate) fn new<F: FnOnce(Resume) + 'static>(stack: Stack, body: F) -> Coroutine {
+        if size_of::<F>() > INLINE_BODY {
+            let boxed: Box<dyn FnOnce(Resume)> = Box::new(body);
+            return Coroutine::new(stack, boxed);
+        }
+        let control = ptr::with_exposed_provenance_mut::<Inner>(stack.control().get());
+        let control = NonNull::new(control).expect("the address is not zero");
+        let inner = Inner::with_stack(stack, move |yielder, resume| {
+            RUNNING.set(yielder);
+            body(resume);
+        });
+        // SAFETY: the memory is `CONTROL_SIZE` bytes, enough and aligned (asserted above), and
+        // belongs to the owner of the stack: to `inner`, which moves there. `base` keeps the body
+        // below it.
+        unsafe { control.write(inner) };
+        Coroutine { control }
+    }
+
+    /// Runs it until it suspends (`Some`) or its body returns (`None`).
+    #[inline(always)]
+    pub(crate) fn resume(&mut self, resume: Resume) -> Option<Suspend> {
+        // SAFETY: `control` is initialised until `into_stack` consumes `self`, and `self` is
+        // borrowed mutably, so this is the only reference. The body, which runs meanwhile, reaches
+        // its yielder only.
+        let inner = unsafe { self.control.as_mut() };
+        let result = inner.resume(resume);
+        RUNNING.set(ptr::null());
+        result.as_yield()
+    }
+
+    /// Asks the processor to fetch what resuming it will touch, for that will happen soon: control
+    /// and the outermost frames, which for most are all.
+    pub(crate) fn prefetch(&self) {
+        let mut line = self.control.addr().get();
+        let end = line - PREFETCHED;
+        while line > end {
+            prefetch(line);
+            line -= CACHE_LINE;
+        }
+    }
+
+    /// Whether its body has begun.
+    pub(crate) fn started(&self) -> bool {
+        // SAFETY: initialised, see `resume`; `self` is borrowed, so nobody changes it.
+        unsafe { self.control.as_ref() }.started()
+    }
+
+    /// The stack of a coroutine that is done, for the next one.
+    ///
+    /// # Panics
+    ///
+    /// If it is not done.
+    pub(crate) fn into_stack(self) -> Stack {
+        // SAFETY: initialised, see `resume`, and read out once: `self` is consumed and has no
+        // `Drop`.
+        unsafe { self.control.read() }.into_stack()
+    }
+}
+
+/// A hint that the cache line at `address` will be needed; of an address that is not mapped,
+/// nothing.
+#[inline(always)]
+fn prefetch(address: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect but on the caches, whatever the address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address as *const i8);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// Whether the caller runs on a coroutine.
+#[inline]
+pub(crate) fn is_running() -> bool {
+    !RUNNING.get().is_null()
+}
+
+/// Suspends the running coroutine until it is resumed, and says how.
+///
+/// # Panics
+///
+/// If no coroutine runs.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn suspend(why: Suspend) -> Resume {
+    let yielder = RUNNING.get();
+    assert!(!yielder.is_null(), "{OUTSIDE}");
+    // SAFETY: the yielder lives on the root of its coroutine's stack until the body returns, and a
+    // coroutine whose body has not returned is never freed. It is the one of the coroutine that
+    // runs now, on this OS thread: whoever continues on a stack sets `RUNNING` (body and, below,
+    // this function), and `resume` clears it when that coroutine stops.
+    let resume = unsafe { (*yielder).suspend(why) };
+    RUNNING.set(yielder);
+    resume
+}
