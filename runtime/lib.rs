@@ -20,6 +20,7 @@ mod timer;
     reason = "follows the pointer to the running coroutine's yielder"
 )]
 mod coroutine;
+mod reactor;
 
 pub use stack::StackGuard;
 pub use stats::{Parks, Reason, Stats};
