@@ -22,5 +22,9 @@ mod timer;
 mod coroutine;
 mod reactor;
 
+// Floor 2, the loop.
+mod scheduler;
+
+pub use scheduler::{Deadlock, Policy, State, Stuck};
 pub use stack::StackGuard;
 pub use stats::{Parks, Reason, Stats};

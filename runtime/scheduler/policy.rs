@@ -1,0 +1,184 @@
+//! The run queue, and the one place that chooses who runs next.
+
+/// Which of the ready green threads runs next. `Fifo` is for programs, the others for study and
+/// tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Policy {
+    /// The one that has been ready for longest. Fair, and the default.
+    #[default]
+    Fifo,
+    /// The one that became ready last, while its data is in the cache. One that yields goes behind
+    /// all others; beyond that nothing is fair.
+    Lifo,
+    /// Any, chosen by a generator with this seed: the same program with the same seed and the same
+    /// input takes the same turns. For finding what only works in one order.
+    Random(u64),
+}
+
+/// Indices of ready green threads. Each stands here exactly as long as its state is `Ready`.
+///
+/// A ring whose size is a power of two, so that places wrap with a mask.
+#[derive(Debug)]
+pub(crate) struct RunQueue {
+    ring: Box<[u32]>,
+    /// Places of the first and behind the last, before masking.
+    head: usize,
+    tail: usize,
+    policy: Policy,
+    random: u64,
+}
+
+impl RunQueue {
+    pub(crate) fn new(policy: Policy) -> RunQueue {
+        let random = if let Policy::Random(seed) = policy {
+            seed
+        } else {
+            0
+        };
+        RunQueue {
+            ring: vec![0; 64].into(),
+            head: 0,
+            tail: 0,
+            policy,
+            random,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head == self.tail
+    }
+
+    /// Adds one that has become ready.
+    #[inline]
+    pub(crate) fn push(&mut self, index: u32) {
+        if self.len() == self.ring.len() {
+            self.grow();
+        }
+        *self.at(self.tail) = index;
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    /// Adds one that gave way to the others.
+    #[inline]
+    pub(crate) fn push_yielded(&mut self, index: u32) {
+        self.push(index);
+        if self.policy == Policy::Lifo {
+            self.put_last_first();
+        }
+    }
+
+    /// Takes out the one to run next: the choice.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<u32> {
+        if self.is_empty() {
+            return None;
+        }
+        match self.policy {
+            Policy::Fifo => {}
+            Policy::Lifo => self.put_last_first(),
+            Policy::Random(_) => self.put_any_first(),
+        }
+        let index = *self.at(self.head);
+        self.head = self.head.wrapping_add(1);
+        Some(index)
+    }
+
+    /// The one that has been ready for longest.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Option<u32> {
+        (!self.is_empty()).then(|| *self.at(self.head))
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.tail.wrapping_sub(self.head)
+    }
+
+    #[inline]
+    fn at(&mut self, place: usize) -> &mut u32 {
+        let mask = self.ring.len() - 1;
+        &mut self.ring[place & mask]
+    }
+
+    #[cold]
+    fn put_last_first(&mut self) {
+        self.tail = self.tail.wrapping_sub(1);
+        let last = *self.at(self.tail);
+        self.head = self.head.wrapping_sub(1);
+        *self.at(self.head) = last;
+    }
+
+    #[cold]
+    fn put_any_first(&mut self) {
+        let pick = (self.next_random() % self.len() as u64) as usize;
+        let picked = self.head.wrapping_add(pick);
+        let first = *self.at(self.head);
+        let any = std::mem::replace(self.at(picked), first);
+        *self.at(self.head) = any;
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let length = self.len();
+        let mut ring = vec![0; self.ring.len() * 2];
+        for (offset, slot) in ring[..length].iter_mut().enumerate() {
+            *slot = *self.at(self.head.wrapping_add(offset));
+        }
+        self.ring = ring.into();
+        self.head = 0;
+        self.tail = length;
+    }
+
+    /// SplitMix64 (Steele, Lea, Flood 2014).
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.random;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Policy, RunQueue};
+
+    fn order(policy: Policy) -> Vec<u32> {
+        let mut queue = RunQueue::new(policy);
+        (0..8).for_each(|index| queue.push(index));
+        queue.push_yielded(8);
+        std::iter::from_fn(|| queue.pop()).collect()
+    }
+
+    #[test]
+    fn growing_keeps_the_order() {
+        let mut queue = RunQueue::new(Policy::Fifo);
+        (0..40).for_each(|index| queue.push(index));
+        (0..30).for_each(|index| assert_eq!(queue.pop(), Some(index)));
+        (40..400).for_each(|index| queue.push(index));
+        (30..400).for_each(|index| assert_eq!(queue.pop(), Some(index)));
+        assert_eq!(queue.pop(), None);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn fifo_is_first_come_first_served() {
+        assert_eq!(order(Policy::Fifo), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn lifo_is_last_come_first_served_and_yielded_last() {
+        assert_eq!(order(Policy::Lifo), [7, 6, 5, 4, 3, 2, 1, 0, 8]);
+    }
+
+    #[test]
+    fn random_is_a_permutation_that_its_seed_repeats() {
+        assert_eq!(order(Policy::Random(1)), order(Policy::Random(1)));
+        assert_ne!(order(Policy::Random(1)), order(Policy::Random(2)));
+        let mut sorted = order(Policy::Random(3));
+        sorted.sort_unstable();
+        assert_eq!(sorted, order(Policy::Fifo));
+    }
+}

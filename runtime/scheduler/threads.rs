@@ -1,0 +1,318 @@
+//! What floors above do with green threads: make them, look at them, wake and interrupt them.
+
+use std::any::Any;
+use std::io::{self, Write};
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::clock::Nanos;
+use super::current::outside;
+use super::inbox::{Body, Door};
+use super::interrupt::{Interrupts, Level};
+use super::policy::RunQueue;
+use super::report::{Deadlock, State, Stuck};
+use super::table::{Label, Record, Table, ThreadId};
+use super::{Alarm, Scheduler};
+use crate::coroutine::{self, Coroutine, Resume};
+use crate::reactor::Reactor;
+use crate::stack::{Class, Stack};
+use crate::stats::{Reason, Stats};
+use crate::timer::TimerId;
+
+/// A green thread as [`Scheduler::snapshot`] shows it.
+pub(crate) struct Snapshot {
+    pub(crate) id: ThreadId,
+    pub(crate) label: Label,
+}
+
+impl Scheduler {
+    /// A stack for [`Scheduler::spawn`]; of the configured size if none is asked for.
+    #[inline]
+    pub(crate) fn take_stack(&mut self, size: Option<usize>) -> io::Result<Stack> {
+        match size {
+            None => self.stacks.take(self.default_stack),
+            Some(size) => self.stacks.take(Class::holding(size)?),
+        }
+    }
+
+    /// Makes a green thread and puts it into the run queue.
+    #[inline(always)]
+    pub(crate) fn spawn<F>(
+        &mut self,
+        label: &Label,
+        mut stack: Stack,
+        daemon: bool,
+        body: F,
+    ) -> ThreadId
+    where
+        F: FnOnce(Resume) + 'static,
+    {
+        let record = self.table.insert(label, daemon);
+        let id = record.id;
+        stack.set_label(id.as_u64(), label.name.as_deref(), label.spawned_at);
+        record.coroutine = Some(Coroutine::new(stack, body));
+        if self.closing {
+            record.interrupts().cancel();
+        }
+        self.stats.spawns += 1;
+        self.non_daemons += usize::from(!daemon);
+        self.ready.push(id.index());
+        id
+    }
+
+    /// Spawns what another OS thread has sent.
+    pub(super) fn adopt(&mut self, spawned_at: &'static Location<'static>, body: Body) {
+        match self.take_stack(None) {
+            Ok(stack) => {
+                let label = Label {
+                    name: None,
+                    spawned_at,
+                };
+                self.spawn(&label, stack, false, body);
+            }
+            Err(error) => {
+                let _ = writeln!(
+                    io::stderr(),
+                    "sedge: Remote::spawn at {spawned_at}: {error}"
+                );
+                // Its destructor is user code and must not run here, under a borrow.
+                std::mem::forget(body);
+            }
+        }
+    }
+
+    /// The record of the green thread that runs.
+    #[inline(always)]
+    pub(super) fn running(&mut self) -> &mut Record {
+        self.check_running();
+        self.table.at(self.running)
+    }
+
+    /// Panics unless a green thread runs: the caller is about to suspend it.
+    #[inline]
+    fn check_running(&self) {
+        if !coroutine::is_running() {
+            outside();
+        }
+    }
+
+    /// The id of the green thread that runs.
+    #[inline]
+    pub(crate) fn current(&mut self) -> ThreadId {
+        self.running().id
+    }
+
+    /// The name and origin of a green thread that is not done.
+    pub(crate) fn label(&mut self, id: ThreadId) -> Option<Label> {
+        self.table.get(id).map(|record| record.label())
+    }
+
+    /// What a green thread is doing.
+    pub(crate) fn state(&mut self, id: ThreadId) -> State {
+        let running = coroutine::is_running() && self.running().id == id;
+        match self.table.get(id) {
+            Some(_) if running => State::Running,
+            Some(record) => record.state,
+            None => State::Done,
+        }
+    }
+
+    /// A place for what floors above keep with the running green thread.
+    pub(crate) fn locals(&mut self) -> &mut Option<Rc<dyn Any>> {
+        self.running().locals()
+    }
+
+    /// Whether there is something in it.
+    #[inline]
+    pub(crate) fn has_locals(&mut self) -> bool {
+        self.running().has_locals()
+    }
+
+    /// Everyone alive, by id.
+    pub(crate) fn snapshot(&self) -> Vec<Snapshot> {
+        let each = |record: &Record| Snapshot {
+            id: record.id,
+            label: record.label(),
+        };
+        let mut all: Vec<_> = self.table.iter().map(each).collect();
+        all.sort_by_key(|snapshot| snapshot.id.as_u64());
+        all
+    }
+
+    pub(super) fn deadlock(&self) -> Deadlock {
+        let now = self.clock.cached();
+        let mut stuck: Vec<Stuck> = Vec::with_capacity(self.table.len());
+        for record in self.table.iter() {
+            let State::Parked(reason) = record.state else {
+                continue;
+            };
+            stuck.push(Stuck {
+                id: record.id,
+                name: record.name().map(str::to_owned),
+                spawned_at: record.label().spawned_at,
+                reason,
+                since: Duration::from_nanos(now.saturating_sub(record.since)),
+                daemon: record.daemon,
+            });
+        }
+        stuck.sort_by_key(|stuck| stuck.id.as_u64());
+        Deadlock { stuck }
+    }
+
+    /// Makes a parked green thread ready. Does nothing to any other, and nothing for a stale id.
+    pub(crate) fn wake(&mut self, id: ThreadId) {
+        wake(&mut self.table, &mut self.ready, &mut self.stats, id);
+    }
+
+    /// Gives the park token, and wakes the owner if it waits for that.
+    pub(crate) fn unpark(&mut self, id: ThreadId) {
+        let Some(record) = self.table.get(id) else {
+            return;
+        };
+        record.token = true;
+        if record.state == State::Parked(Reason::Park) {
+            self.wake(id);
+        }
+    }
+
+    /// Takes the running green thread's park token.
+    pub(crate) fn take_token(&mut self) -> bool {
+        std::mem::take(&mut self.running().token)
+    }
+
+    /// Changes what is due for a green thread, and wakes it if that is something.
+    pub(super) fn interrupt(&mut self, id: ThreadId, change: impl FnOnce(&mut Interrupts)) {
+        let Some(record) = self.table.get(id) else {
+            return;
+        };
+        change(record.interrupts());
+        if record.is_interruptible() {
+            self.wake(id);
+        }
+    }
+
+    /// Cancels a green thread; it unwinds from where it is parked, or from its next suspension.
+    pub(crate) fn cancel(&mut self, id: ThreadId) {
+        self.interrupt(id, Interrupts::cancel);
+    }
+
+    /// Cancels everybody, now and in future; the loop then ends when all are gone.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+        let ids: Vec<_> = self.table.iter().map(|record| record.id).collect();
+        ids.into_iter().for_each(|id| self.cancel(id));
+    }
+
+    /// Begins a time limit for the running green thread.
+    pub(crate) fn enter_timeout(&mut self, limit: Duration) -> (Level, Option<TimerId>) {
+        let id = self.current();
+        let interrupts = self.running().interrupts();
+        let level = interrupts.enter_timeout();
+        if limit.is_zero() {
+            interrupts.expire(level);
+        }
+        let deadline = self.clock.after(limit);
+        (level, self.arm(deadline, Alarm::Expire(id, level)))
+    }
+
+    /// Ends it.
+    pub(crate) fn leave_timeout(&mut self, level: Level, timer: Option<TimerId>) {
+        if let Some(timer) = timer {
+            self.timers.cancel(timer);
+        }
+        self.running().interrupts().leave(level);
+    }
+
+    /// Begins a stretch in which nothing from outside of it is due.
+    pub(crate) fn enter_shield(&mut self) -> Level {
+        self.running().interrupts().enter_shield()
+    }
+
+    /// Ends it.
+    pub(crate) fn leave_shield(&mut self, level: Level) {
+        self.running().interrupts().leave(level);
+    }
+
+    /// Takes one from the I/O budget of the running green thread. False if it is spent, and then
+    /// the next thing is a turn: whoever keeps a socket busy must not keep the timers waiting.
+    #[inline]
+    pub(super) fn spend(&mut self) -> bool {
+        self.check_running();
+        if self.budget.switch != self.stats.switches {
+            self.budget.switch = self.stats.switches;
+            self.budget.left = self.full_budget;
+        }
+        match self.budget.left.checked_sub(1) {
+            Some(left) => self.budget.left = left,
+            None => self.next_turn = 0,
+        }
+        self.next_turn != 0
+    }
+
+    pub(super) fn arm_wake(&mut self, deadline: Nanos) -> Option<TimerId> {
+        let id = self.current();
+        self.arm(deadline, Alarm::Wake(id))
+    }
+
+    /// Arms a timer, unless it would be for a time that does not come: who waits for that waits for
+    /// ever, and is part of a deadlock.
+    fn arm(&mut self, deadline: Nanos, alarm: Alarm) -> Option<TimerId> {
+        (deadline != Nanos::MAX).then(|| self.timers.arm(deadline, alarm))
+    }
+
+    pub(crate) fn reactor(&mut self) -> &mut Reactor<ThreadId> {
+        &mut self.reactor
+    }
+
+    pub(crate) fn door(&self) -> Door {
+        Door::new(&self.inbox)
+    }
+
+    /// The counters.
+    pub(crate) fn stats(&mut self) -> Stats {
+        // Of those switched to, all but the one that runs have parked, ended or yielded.
+        let ends = self.stats.spawns - self.table.len() as u64;
+        let yields = self.stats.switches - 1 - self.stats.parks.total() - ends;
+        Stats {
+            yields,
+            ..self.stats
+        }
+    }
+
+    /// An `accept` waits because the system is out of something.
+    pub(crate) fn count_accept_backoff(&mut self) {
+        self.stats.accept_backoffs += 1;
+    }
+
+    /// Tells this scheduler from every other, earlier ones on this OS thread included.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// When `duration` from now will be.
+    pub(crate) fn after(&mut self, duration: Duration) -> Nanos {
+        self.clock.after(duration)
+    }
+
+    /// An instant on the scheduler's clock.
+    pub(crate) fn at(&self, instant: Instant) -> Nanos {
+        self.clock.at(instant)
+    }
+
+    /// Whether `deadline` has passed.
+    pub(crate) fn has_passed(&mut self, deadline: Nanos) -> bool {
+        self.clock.cached() >= deadline || self.clock.read() >= deadline
+    }
+}
+
+/// [`Scheduler::wake`] with only the parts it needs, for use while others are borrowed.
+#[inline]
+pub(super) fn wake(table: &mut Table, ready: &mut RunQueue, stats: &mut Stats, id: ThreadId) {
+    let Some(record) = table.get(id) else { return };
+    if let State::Parked(_) = record.state {
+        record.state = State::Ready;
+        ready.push(id.index());
+        stats.wakes += 1;
+    }
+}

@@ -1,0 +1,133 @@
+//! A turn: one look at the clock, the timers, the reactor and the inbox, and what to do when nobody
+//! is ready.
+//!
+//! Each of them hands out keys, and a wake only pushes onto the run queue. A turn takes a bounded
+//! batch of each, so that those who became ready run before the next.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::inbox::Message;
+use super::{Alarm, Ending, Scheduler, TIMERS_PER_TURN, fork, threads};
+use crate::stack::HOT_BYTES;
+
+/// mio's own limit, in milliseconds as a C `int`, is 24 days; older ones wrap round.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Scheduler {
+    /// Nobody is ready: waits for somebody to become so, or finds that this cannot happen.
+    pub(super) fn idle(&mut self) {
+        self.check_fork();
+        if self.has_finished() {
+            self.ending = Some(Ending::Finished);
+        } else if self.timers.len() > 0 || self.is_reachable() {
+            let timeout = if self.stacks.cool(HOT_BYTES) {
+                Some(Duration::ZERO)
+            } else {
+                let deadline = self.timers.next_deadline();
+                deadline.map(|at| {
+                    let wait = Duration::from_nanos(at.saturating_sub(self.clock.read()));
+                    wait.min(LONGEST_WAIT)
+                })
+            };
+            self.turn(timeout);
+        } else {
+            // The last door may have been closed after a message went through it.
+            self.read_inbox();
+            if self.unwinders > 0 && !std::thread::panicking() {
+                self.correct_notes();
+            }
+            if self.ready.is_empty() {
+                self.clock.read();
+                self.ending = Some(Ending::Deadlock(self.deadlock()));
+            }
+        }
+    }
+
+    /// Whether an event of the kernel or another OS thread may wake somebody. What came through a
+    /// door that is closed by now still waits to be read.
+    fn is_reachable(&self) -> bool {
+        self.reactor.waiting() > 0 || self.inbox.has_doors() || self.inbox.is_notified()
+    }
+
+    /// One look at everything that can make somebody ready, waiting for it at most `timeout`.
+    pub(super) fn turn(&mut self, mut timeout: Option<Duration>) {
+        if self.unwinders > 0 && !std::thread::panicking() && self.correct_notes() {
+            timeout = Some(Duration::ZERO);
+        }
+        if timeout != Some(Duration::ZERO) || self.is_reachable() {
+            self.poll(timeout);
+        }
+        let now = self.clock.read();
+        for _ in 0..TIMERS_PER_TURN {
+            match self.timers.expire(now) {
+                Some(alarm) => self.sound(alarm),
+                None => break,
+            }
+        }
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) {
+        let Scheduler {
+            table,
+            ready,
+            stats,
+            reactor,
+            ..
+        } = self;
+        stats.polls += 1;
+        let polled = reactor.poll(timeout, |id| threads::wake(table, ready, stats, id));
+        let (events, woken) = polled.expect("epoll_wait on a descriptor of our own");
+        stats.events += events as u64;
+        self.cold = self.ready.len();
+        if woken {
+            self.read_inbox();
+        }
+    }
+
+    /// Nobody unwinds, and yet some are suspended as if they did: user code had caught their
+    /// unwinding unseen. What is due for them was held back, and nothing else may ever wake them.
+    /// True if that has made somebody ready.
+    #[cold]
+    fn correct_notes(&mut self) -> bool {
+        self.unwinders = 0;
+        let due = self.table.forget_unwinders();
+        due.into_iter().for_each(|id| self.wake(id));
+        !self.ready.is_empty()
+    }
+
+    fn read_inbox(&mut self) {
+        self.inbox
+            .take()
+            .into_iter()
+            .for_each(|message| self.read(message));
+    }
+
+    fn sound(&mut self, alarm: Alarm) {
+        self.stats.expirations += 1;
+        match alarm {
+            Alarm::Wake(id) => self.wake(id),
+            Alarm::Expire(id, level) => self.interrupt(id, |interrupts| interrupts.expire(level)),
+        }
+    }
+
+    fn read(&mut self, message: Message) {
+        match message {
+            Message::Wake(id) => self.wake(id),
+            Message::Unpark(id) => self.unpark(id),
+            Message::Spawn { spawned_at, body } => self.adopt(spawned_at, body),
+        }
+    }
+
+    pub(super) fn check_fork(&self) {
+        if self.generation != fork::generation() {
+            let _ = writeln!(
+                io::stderr(),
+                "sedge: the scheduler was reached in a forked child, which shares the parent's \
+                 events and would run its green threads twice; after fork, exec or _exit at once, \
+                 or start programs with std::process::Command"
+            );
+            std::process::abort();
+        }
+    }
+}
