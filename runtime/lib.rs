@@ -25,6 +25,32 @@ mod reactor;
 // Floor 2, the loop.
 mod scheduler;
 
+// Floor 3, threads.
+pub mod local;
+pub mod thread;
+
 pub use scheduler::{Deadlock, Policy, State, Stuck};
 pub use stack::StackGuard;
 pub use stats::{Parks, Reason, Stats};
+pub use thread::{
+    AsCompleted, Config, JoinError, JoinHandle, Remote, as_completed, run, scope, shield, sleep,
+    sleep_until, spawn, spawn_after, wait_all, wait_any, yield_now,
+};
+
+/// What this OS thread's scheduler has done since its [`run`] began.
+///
+/// ```
+/// sedge::run(|| {
+///     sedge::yield_now();
+///     assert_eq!(sedge::stats().yields, 1);
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Outside [`run`].
+#[must_use]
+#[track_caller]
+pub fn stats() -> Stats {
+    scheduler::with(scheduler::Scheduler::stats)
+}

@@ -1,0 +1,338 @@
+//! Green threads that borrow from whoever spawned them: `scope`, and the main green thread.
+//!
+//! A coroutine's body must be `'static`, for the scheduler keeps it as long as it likes. Here the
+//! lifetime is erased, and this module sees to it that the body's frames are gone before what they
+//! borrow from is: [`scope`] does not return, or unwind further, before every child has finished.
+//!
+//! The wait happens on the stack of the scope's caller, after `catch_unwind`, so it cannot be
+//! skipped by unwinding. A green thread that never gets that far keeps `run` from returning.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use super::handle::Packet;
+use super::spawn::{Builder, live};
+use super::unwind::{self, Payload, catch, contain, shield};
+use super::{JoinError, JoinHandle, Result, Thread, ThreadId};
+use crate::coroutine::Resume;
+use crate::scheduler::{self, Scheduler};
+use crate::stats::Reason;
+
+type Body<'a> = Box<dyn FnOnce(Resume) + 'a>;
+
+/// Spawns a body as if it were `'static`.
+///
+/// # Safety
+///
+/// Everything that `body` borrows must live until `body` was consumed (by being run to its end,
+/// which it must reach without unwinding, or by being dropped), or for ever if neither happens.
+#[track_caller]
+unsafe fn spawn_erased(builder: Builder, body: Body<'_>) -> io::Result<Thread> {
+    // SAFETY: the two types differ in a lifetime only, and the caller vouches for that.
+    let body = unsafe { std::mem::transmute::<Body<'_>, Body<'static>>(body) };
+    builder.spawn_body(body)
+}
+
+/// Spawns the green thread that [`run`](crate::run) begins with. The caller, `run`, must not return
+/// before the loop has ended.
+#[track_caller]
+pub(super) fn spawn_main<F, T>(main: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T,
+{
+    let packet = Packet::new();
+    let result = Rc::clone(&packet);
+    let body = Box::new(move |resume| result.finish(live(resume, main)));
+    let builder = Builder::new().name("main".to_owned());
+    // SAFETY: what `main` borrows belongs to callers of `run`, on this OS thread. `run` returns, or
+    // unwinds, only when the table was empty, so that the body has ended; if it cannot be brought
+    // to an end, `run` aborts. Leaking it would not do: its frames may hold a guard that somebody
+    // else's soundness rests on, such as that of a std scope.
+    let thread = unsafe { spawn_erased(builder, body) }?;
+    Ok(JoinHandle::new(thread, packet))
+}
+
+/// Green threads that may borrow from the frame of [`scope`]. As [`std::thread::Scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    data: Rc<Data>,
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// What a scope knows of its children; outlives it in them, and borrows nothing.
+struct Data {
+    owner: ThreadId,
+    running: RefCell<HashSet<ThreadId>>,
+    a_thread_panicked: Cell<bool>,
+    /// It was unwound by an interrupt; who is born now is cancelled.
+    stopping: Cell<bool>,
+}
+
+impl Data {
+    /// Parks the owner until no child is left. Also while the owner unwinds, and also if it is
+    /// interrupted by nothing at all: it returns only when they are gone, or unwinds.
+    fn wait(&self) {
+        while !self.running.borrow().is_empty() {
+            unwind::park_always(Reason::Join, None);
+        }
+    }
+
+    fn cancel_all(&self) {
+        self.stopping.set(true);
+        scheduler::with(|scheduler| {
+            self.running
+                .borrow()
+                .iter()
+                .for_each(|&id| scheduler.cancel(id));
+        });
+    }
+
+    fn remove(&self, id: ThreadId) {
+        let mut running = self.running.borrow_mut();
+        running.remove(&id);
+        if running.is_empty() {
+            scheduler::with(|scheduler| scheduler.wake(self.owner));
+        }
+    }
+}
+
+/// Runs `f`, which may spawn green threads that borrow from this frame, and waits for all of them.
+/// As [`std::thread::scope`].
+///
+/// If this green thread is cancelled or a time limit passes while it is in here, the children are
+/// cancelled too; either way they have ended before anything of this frame goes away. If `f` panics
+/// they are left to finish, as in std.
+///
+/// ```
+/// sedge::run(|| {
+///     let mut words = vec!["one", "two", "three"];
+///     let letters: usize = sedge::scope(|s| {
+///         let threads: Vec<_> = words.iter().map(|word| s.spawn(|| word.len())).collect();
+///         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+///     });
+///     assert_eq!(letters, 11);
+///     words.clear(); // nobody borrows it any more
+/// });
+/// ```
+///
+/// # Panics
+///
+/// With `f`'s panic; if a child panicked whose handle was not joined; outside [`run`](crate::run).
+#[track_caller]
+pub fn scope<'env, F, T>(f: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let data = Rc::new(Data {
+        owner: scheduler::with(Scheduler::current),
+        running: RefCell::default(),
+        a_thread_panicked: Cell::new(false),
+        stopping: Cell::new(false),
+    });
+    let scope = Scope {
+        data,
+        scope: PhantomData,
+        env: PhantomData,
+    };
+    let result = catch(|| f(&scope));
+    let stop = || {
+        scope.data.cancel_all();
+        shield(|| scope.data.wait());
+    };
+    let interrupt = if result.as_ref().is_err_and(unwind::is_interrupt) {
+        stop();
+        None
+    } else {
+        let interrupt = catch(|| scope.data.wait()).err();
+        if interrupt.is_some() {
+            stop();
+        }
+        interrupt
+    };
+    // Not before the children have ended may anything of the body's be dropped, for that may
+    // unwind.
+    match (result, interrupt) {
+        (Err(payload), _) => unwind::resume(payload),
+        (Ok(value), Some(interrupt)) => {
+            drop(value);
+            unwind::resume(interrupt)
+        }
+        (Ok(_), None) if scope.data.a_thread_panicked.get() => panic!("a scoped thread panicked"),
+        (Ok(value), None) => value,
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Spawns a green thread that may borrow what outlives the scope.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory for a stack; [`Builder::spawn_scoped`] returns an error instead.
+    #[track_caller]
+    pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        Builder::new()
+            .spawn_scoped(self, f)
+            .expect("failed to spawn green thread")
+    }
+}
+
+impl Builder {
+    /// Spawns a green thread in a scope. As std's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::spawn`].
+    #[track_caller]
+    pub fn spawn_scoped<'scope, 'env, F, T>(
+        self,
+        scope: &'scope Scope<'scope, 'env>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        let packet = Packet::new();
+        let data = Rc::clone(&scope.data);
+        let body = {
+            let packet = Rc::clone(&packet);
+            let data = Rc::clone(&data);
+            Box::new(move |resume| {
+                // Dropped last, when nothing of 'scope is left on this stack.
+                let _removal = Removal {
+                    data: &data,
+                    id: scheduler::with(Scheduler::current),
+                };
+                let result = live(resume, f);
+                conclude(packet, result, &data);
+            })
+        };
+        // SAFETY: what the body borrows lives for 'scope, which ends after `scope` has waited for
+        // `running` to be empty. The body's id is entered there below, before it can run, and
+        // removed when `f`, its value and the packet's share in it are gone, even if `live` or
+        // `conclude` should unwind.
+        let thread = unsafe { spawn_erased(self, body) }?;
+        scope.data.running.borrow_mut().insert(thread.id());
+        if scope.data.stopping.get() {
+            thread.cancel();
+        }
+        Ok(ScopedJoinHandle {
+            thread,
+            packet,
+            data,
+            scope: PhantomData,
+        })
+    }
+}
+
+/// Hands the result over. If nobody wants it, it is dropped here, on the child and before the scope
+/// ends.
+fn conclude<T>(packet: Rc<Packet<T>>, result: std::result::Result<T, Payload>, data: &Data) {
+    packet.finish(result);
+    let Some(packet) = Rc::into_inner(packet) else {
+        return;
+    };
+    if packet.holds_panic() {
+        data.a_thread_panicked.set(true);
+    }
+    if let Err(payload) = catch(|| drop(packet)) {
+        if !unwind::is_interrupt(&payload) {
+            data.a_thread_panicked.set(true);
+        }
+        contain(|| drop(payload));
+    }
+}
+
+/// Takes a child off its scope's list when it is gone, however its body ends.
+struct Removal<'a> {
+    data: &'a Data,
+    id: ThreadId,
+}
+
+impl Drop for Removal<'_> {
+    fn drop(&mut self) {
+        self.data.remove(self.id);
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope")
+            .field("running", &self.data.running.borrow().len())
+            .field("a_thread_panicked", &self.data.a_thread_panicked.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Owns the result of a scoped green thread. As [`std::thread::ScopedJoinHandle`].
+pub struct ScopedJoinHandle<'scope, T> {
+    thread: Thread,
+    packet: Rc<Packet<T>>,
+    data: Rc<Data>,
+    scope: PhantomData<&'scope mut &'scope ()>,
+}
+
+impl<T> Drop for ScopedJoinHandle<'_, T> {
+    fn drop(&mut self) {
+        if self.packet.holds_panic() {
+            self.data.a_thread_panicked.set(true);
+        }
+    }
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// The green thread.
+    #[must_use]
+    pub fn thread(&self) -> &Thread {
+        &self.thread
+    }
+
+    /// Waits for the green thread to end and returns its value.
+    ///
+    /// # Errors
+    ///
+    /// If it panicked or was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// Never: the value is there until it is joined, and that is done once.
+    pub fn join(self) -> Result<T> {
+        self.packet.wait(None);
+        let result = self
+            .packet
+            .take()
+            .expect("a finished packet holds its result until it is joined");
+        result.map_err(|payload| JoinError::new(&self.thread, payload))
+    }
+
+    /// Whether it has ended, so that `join` returns at once.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.packet.is_finished()
+    }
+
+    /// Cancels it; see [`JoinHandle::cancel`].
+    ///
+    /// # Panics
+    ///
+    /// In a program built with `panic = "abort"`.
+    pub fn cancel(&self) {
+        self.thread.cancel();
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedJoinHandle")
+            .field("thread", &self.thread)
+            .finish_non_exhaustive()
+    }
+}

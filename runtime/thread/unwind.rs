@@ -1,0 +1,196 @@
+//! Suspending green threads that may have to unwind: the one way the floors above wait.
+//!
+//! Cancellation and time limits are delivered as a panic with a private payload that no hook sees.
+//! It starts at a suspension, runs destructors like any panic, and ends at the frame it is meant
+//! for: the green thread's root, or the `timeout` that has passed.
+//!
+//! A green thread that is unwinding already must not suspend: std counts panics per OS thread, so
+//! everybody else would see `panicking()` and poison innocent locks. I/O, sleeping and parking
+//! therefore refuse ([`Unwinding`]). Locks, joins and scopes cannot refuse, for there is nothing to
+//! return instead; they wait ([`park_always`]).
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::scheduler::{self, Interrupt, Level, Nanos, ThreadId};
+use crate::stats::Reason;
+
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// The private payload: whom to unwind, and how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unwind {
+    thread: ThreadId,
+    interrupt: Interrupt,
+}
+
+impl Unwind {
+    /// That of the cancellation of `thread`.
+    pub(crate) fn cancel(thread: ThreadId) -> Unwind {
+        Unwind {
+            thread,
+            interrupt: Interrupt::Cancel,
+        }
+    }
+}
+
+/// The green thread is unwinding and may not suspend.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unwinding;
+
+/// Parks until woken, spuriously perhaps, or until `deadline`; unwinds if something is due.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn park(reason: Reason, deadline: Option<Nanos>) -> Result<(), Unwinding> {
+    if !scheduler::is_unwinding() {
+        unwind_on(scheduler::park(reason, deadline));
+    } else if scheduler::others_unwind() {
+        // The harm is done, and the note that says this one unwinds may be wrong; if it refused, it
+        // could keep from running whom the other waits for.
+        scheduler::park_unwinding(reason, deadline);
+    } else {
+        return Err(Unwinding);
+    }
+    Ok(())
+}
+
+/// As [`park`], for what must wait even while unwinding; then nothing interrupts it.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn park_always(reason: Reason, deadline: Option<Nanos>) {
+    if scheduler::is_unwinding() {
+        scheduler::park_unwinding(reason, deadline);
+    } else {
+        unwind_on(scheduler::park(reason, deadline));
+    }
+}
+
+/// Lets others run; does nothing while unwinding, unless others are suspended in that.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn yield_now() {
+    if !scheduler::is_unwinding() {
+        unwind_on(scheduler::yield_now());
+    } else if scheduler::others_unwind() {
+        scheduler::yield_unwinding();
+    }
+}
+
+/// Counts one I/O call against the budget of this turn, and yields when it is spent.
+#[inline]
+#[track_caller]
+pub(crate) fn spend_budget() {
+    if !scheduler::is_unwinding() {
+        unwind_on(scheduler::spend_budget());
+    }
+}
+
+/// Goes on, or unwinds to where the interrupt says.
+#[inline(always)]
+pub(crate) fn unwind_on<T>(result: Result<T, Interrupt>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(interrupt) => unwind(interrupt),
+    }
+}
+
+#[cold]
+fn unwind(interrupt: Interrupt) -> ! {
+    resume(payload(
+        scheduler::with(scheduler::Scheduler::current),
+        interrupt,
+    ))
+}
+
+/// Unwinds with a payload, a new one or one that was caught; no hook sees it.
+pub(crate) fn resume(payload: Payload) -> ! {
+    scheduler::note_unwinding(true);
+    resume_unwind(payload)
+}
+
+fn payload(thread: ThreadId, interrupt: Interrupt) -> Payload {
+    Box::new(Unwind { thread, interrupt })
+}
+
+/// What a cancelled green thread leaves to be joined.
+pub(crate) fn cancelled(thread: ThreadId) -> Payload {
+    payload(thread, Interrupt::Cancel)
+}
+
+/// Whether a payload is that of the cancellation of `thread`; one that was taken from the error of
+/// another and thrown on is not.
+pub(crate) fn is_cancel(payload: &Payload, thread: ThreadId) -> bool {
+    payload.downcast_ref() == Some(&Unwind::cancel(thread))
+}
+
+/// Whether a payload is a cancellation's or a time limit's.
+pub(crate) fn is_interrupt(payload: &Payload) -> bool {
+    payload.is::<Unwind>()
+}
+
+/// Whether a payload is that of the running green thread's time limit on `level`.
+pub(crate) fn is_timeout(payload: &Payload, level: Level) -> bool {
+    let ours = || scheduler::with(scheduler::Scheduler::current);
+    payload.downcast_ref::<Unwind>().is_some_and(|unwind| {
+        unwind.interrupt == Interrupt::Timeout(level) && unwind.thread == ours()
+    })
+}
+
+/// Runs `f` and hands back what unwound it. The caller sees to what `f` may have left half done.
+pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Payload> {
+    let before = scheduler::is_unwinding();
+    let result = catch_unwind(AssertUnwindSafe(f));
+    if result.is_err() {
+        scheduler::note_unwinding(before);
+    }
+    result
+}
+
+/// Runs `f` and drops what unwound it; says whether nothing did.
+pub(crate) fn contain(f: impl FnOnce()) -> bool {
+    let Err(payload) = catch(f) else { return true };
+    if let Err(worse) = catch(|| drop(payload)) {
+        // A payload that panics when it is dropped: there may be no end of them.
+        std::mem::forget(worse);
+    }
+    false
+}
+
+/// Runs `f` such that nothing from outside unwinds it: a cancellation of this green thread, and
+/// time limits that began before, wait until `f` has returned. They are delivered at the next
+/// suspension after that. A [`timeout`](crate::timeout) inside `f` works as ever.
+///
+/// For what must not stop half-way: a message with two parts, a clean farewell. gevent has no twin.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// sedge::run(|| {
+///     let thread = sedge::spawn(|| {
+///         sedge::shield(|| sedge::sleep(Duration::from_millis(5)));
+///         println!("the sleep was not cut short");
+///         sedge::sleep(Duration::from_secs(3600)); // this one is
+///     });
+///     sedge::yield_now();
+///     thread.cancel();
+///     assert!(thread.join().unwrap_err().is_cancelled());
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Outside [`run`](crate::run).
+#[track_caller]
+pub fn shield<T>(f: impl FnOnce() -> T) -> T {
+    struct Shield(Level);
+
+    impl Drop for Shield {
+        fn drop(&mut self) {
+            scheduler::with(|scheduler| scheduler.leave_shield(self.0));
+        }
+    }
+
+    let _shield = Shield(scheduler::with(scheduler::Scheduler::enter_shield));
+    f()
+}
