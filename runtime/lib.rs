@@ -28,6 +28,7 @@ mod scheduler;
 // Floor 3, threads.
 pub mod local;
 pub mod thread;
+pub mod time;
 
 pub use scheduler::{Deadlock, Policy, State, Stuck};
 pub use stack::StackGuard;
@@ -36,6 +37,7 @@ pub use thread::{
     AsCompleted, Config, JoinError, JoinHandle, Remote, as_completed, run, scope, shield, sleep,
     sleep_until, spawn, spawn_after, wait_all, wait_any, yield_now,
 };
+pub use time::{Elapsed, timeout};
 
 /// What this OS thread's scheduler has done since its [`run`] began.
 ///
