@@ -30,6 +30,9 @@ pub mod local;
 pub mod thread;
 pub mod time;
 
+// Floor 4, waiting for each other, and for what cannot yield.
+pub mod sync;
+
 pub use scheduler::{Deadlock, Policy, State, Stuck};
 pub use stack::StackGuard;
 pub use stats::{Parks, Reason, Stats};
