@@ -33,6 +33,9 @@ pub mod time;
 // Floor 4, waiting for each other, and for what cannot yield.
 pub mod sync;
 
+mod blocking;
+
+pub use blocking::blocking;
 pub use scheduler::{Deadlock, Policy, State, Stuck};
 pub use stack::StackGuard;
 pub use stats::{Parks, Reason, Stats};
