@@ -35,6 +35,9 @@ pub mod sync;
 
 mod blocking;
 
+// Floor 5, I/O.
+pub mod io;
+
 pub use blocking::blocking;
 pub use scheduler::{Deadlock, Policy, State, Stuck};
 pub use stack::StackGuard;

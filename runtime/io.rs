@@ -1,0 +1,5 @@
+//! Waiting for descriptors: the one retry loop, and a wrapper for descriptors of others.
+
+pub(crate) mod source;
+
+pub use self::source::Source;

@@ -1,0 +1,380 @@
+//! The loop that every wrapped call goes through: try, park if it would block, try again.
+//!
+//! ```text
+//!    spend budget ──> call ──> result ─────────────────────> return it
+//!        (may yield)   ^         │ EAGAIN
+//!                      │         v
+//!                      └── register (once), park(Read | Write) until an event or the deadline
+//! ```
+//!
+//! The call comes first and the registration last, because most calls succeed at once and many
+//! connections never block. The budget is spent before the call: a yield may unwind (the green
+//! thread is cancelled), and after a successful call that would lose its bytes.
+//!
+//! What is told apart here so that nobody else has to: `set_nonblocking` means return the EAGAIN; a
+//! time limit means return it when the deadline has passed and one last try has failed; a green
+//! thread that is unwinding must not park, so it gets an error.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::reactor::{Direction, SourceKey};
+use crate::scheduler::{self, Nanos, ThreadId};
+use crate::stats::Reason;
+use crate::thread::{self, Unwinding};
+
+/// A descriptor that green threads can wait for: one that sedge has no type for, as of a C library,
+/// a `timerfd` or an inotify instance.
+///
+/// It registers the descriptor with the scheduler when somebody waits for it for the first time,
+/// and takes it back when it is dropped. It changes no flag of it. Several green threads may wait
+/// at once.
+///
+/// ```
+/// use std::io::{Read, Write, pipe};
+///
+/// sedge::run(|| {
+///     let (reader, mut writer) = pipe().unwrap();
+///     let reader = sedge::io::Source::new(reader);
+///     sedge::spawn(move || writer.write_all(b"x").unwrap());
+///     reader.wait_readable().unwrap(); // the writer runs meanwhile
+///     let mut byte = [0];
+///     reader.get_ref().read(&mut byte).unwrap();
+///     assert_eq!(&byte, b"x");
+/// });
+/// ```
+///
+/// It stays on its OS thread; take the descriptor out to carry it to another.
+///
+/// ```compile_fail
+/// fn needs_send<T: Send>() {}
+/// needs_send::<sedge::io::Source<std::fs::File>>();
+/// ```
+pub struct Source<T: AsFd> {
+    // First, so that it is dropped before `io` closes the descriptor.
+    registration: Registration,
+    io: T,
+}
+
+/// Where in which reactor a descriptor is registered.
+struct Registration {
+    /// The scheduler's number and the key there. Of an earlier scheduler it is worth nothing.
+    place: Cell<Option<(u64, SourceKey)>>,
+    /// Neither `Send` nor `Sync`: on another OS thread it could not take itself back.
+    stays: PhantomData<*mut ()>,
+}
+
+/// How long a call may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Not at all: `set_nonblocking(true)`.
+    None,
+    /// Until it can be done, or for this long.
+    UpTo(Option<Duration>),
+}
+
+/// Asks `poll` for what is, not for what will be.
+const NOW: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
+/// The deadline of one call, read from the clock when the call has to wait for the first time.
+#[derive(Default)]
+struct Deadline(Option<Nanos>);
+
+impl Deadline {
+    /// The deadline, or `None` if there is none.
+    fn get(&mut self, limit: Option<Duration>) -> Option<Nanos> {
+        if self.0.is_none() {
+            self.0 = limit.map(|limit| scheduler::with(|scheduler| scheduler.after(limit)));
+        }
+        self.0
+    }
+
+    fn has_passed(&self) -> bool {
+        self.0
+            .is_some_and(|deadline| scheduler::with(|s| s.has_passed(deadline)))
+    }
+}
+
+impl<T: AsFd> Source<T> {
+    /// Wraps a descriptor.
+    pub fn new(io: T) -> Source<T> {
+        Source {
+            registration: Registration {
+                place: Cell::new(None),
+                stays: PhantomData,
+            },
+            io,
+        }
+    }
+
+    /// The descriptor.
+    pub fn get_ref(&self) -> &T {
+        &self.io
+    }
+
+    /// Takes the descriptor back.
+    pub fn into_inner(self) -> T {
+        let Source { registration, io } = self;
+        drop(registration);
+        io
+    }
+
+    /// Waits until a read would not block: there is something to read, or the end, or an error. A
+    /// regular file is always ready, and reading it may block the OS thread all the same: see
+    /// [`blocking`](crate::blocking()).
+    ///
+    /// # Errors
+    ///
+    /// If the descriptor cannot be waited for, or this green thread unwinds and must not wait.
+    ///
+    /// # Panics
+    ///
+    /// If it must wait outside [`run`](crate::run).
+    pub fn wait_readable(&self) -> io::Result<()> {
+        self.wait_until(Direction::Read, PollFlags::IN)
+    }
+
+    /// Waits until a write would not block.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_readable`](Source::wait_readable).
+    ///
+    /// # Panics
+    ///
+    /// If it must wait outside [`run`](crate::run).
+    pub fn wait_writable(&self) -> io::Result<()> {
+        self.wait_until(Direction::Write, PollFlags::OUT)
+    }
+
+    /// Calls `read` until it does something else than fail with `WouldBlock`, and waits before each
+    /// further try until the descriptor is readable. The descriptor must be in non-blocking mode,
+    /// or `read` blocks the OS thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`, and those of [`wait_readable`](Source::wait_readable).
+    ///
+    /// # Panics
+    ///
+    /// Outside [`run`](crate::run).
+    pub fn read_with<R>(&self, mut read: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.call(Direction::Read, Patience::UpTo(None), |io| read(io))
+    }
+
+    /// As [`read_with`](Source::read_with), for a call that waits until the descriptor is writable.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`, and those of [`wait_writable`](Source::wait_writable).
+    ///
+    /// # Panics
+    ///
+    /// Outside [`run`](crate::run).
+    pub fn write_with<R>(&self, mut write: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.call(Direction::Write, Patience::UpTo(None), |io| write(io))
+    }
+
+    /// The loop.
+    pub(crate) fn call<R>(
+        &self,
+        direction: Direction,
+        patience: Patience,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        thread::spend_budget();
+        let mut deadline = Deadline::default();
+        loop {
+            match op(&self.io) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let Patience::UpTo(limit) = patience else {
+                        return Err(error);
+                    };
+                    if deadline.has_passed() {
+                        return Err(error);
+                    }
+                    self.wait(direction, deadline.get(limit))?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// The loop for reading from a TCP stream, where a read of less than `room` bytes has emptied
+    /// the socket. Not for datagrams and peeks, where that says nothing, nor for Unix sockets,
+    /// where a read also ends where descriptors were sent along.
+    pub(crate) fn read_stream(
+        &self,
+        room: usize,
+        patience: Patience,
+        mut read: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let Patience::UpTo(limit) = patience else {
+            return self.call(Direction::Read, patience, read);
+        };
+        thread::spend_budget();
+        let mut deadline = Deadline::default();
+        loop {
+            let result = if self.registration.is_drained() && !deadline.has_passed() {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                read(&self.io)
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if deadline.has_passed() {
+                        return Err(error);
+                    }
+                    self.wait(Direction::Read, deadline.get(limit))?;
+                }
+                result => {
+                    if result
+                        .as_ref()
+                        .is_ok_and(|&count| 0 < count && count < room)
+                    {
+                        self.registration.mark_drained();
+                    }
+                    return result;
+                }
+            }
+        }
+    }
+
+    fn wait_until(&self, direction: Direction, flags: PollFlags) -> io::Result<()> {
+        thread::spend_budget();
+        loop {
+            let mut fds = [PollFd::new(&self.io, flags)];
+            match poll(&mut fds, Some(&NOW)) {
+                Ok(0) => self.wait(direction, None)?,
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Parks until there is an event in that direction, or for another reason, or until the
+    /// deadline.
+    fn wait(&self, direction: Direction, deadline: Option<Nanos>) -> io::Result<()> {
+        let waiting = Waiting::new(&self.registration, self.io.as_fd(), direction)?;
+        let reason = match direction {
+            Direction::Read => Reason::Read,
+            Direction::Write => Reason::Write,
+        };
+        let parked = thread::park_for(reason, deadline);
+        drop(waiting);
+        parked.map_err(|Unwinding| {
+            io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "would have to wait, which a green thread must not while it unwinds",
+            )
+        })
+    }
+}
+
+impl<T: AsFd> AsFd for Source<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for Source<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("io", &self.io)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Registration {
+    /// The key in the current scheduler, if it is registered there.
+    fn key(&self, scheduler: &scheduler::Scheduler) -> Option<SourceKey> {
+        self.place
+            .get()
+            .filter(|(number, _)| *number == scheduler.number())
+            .map(|(_, key)| key)
+    }
+
+    fn is_drained(&self) -> bool {
+        self.place.get().is_some()
+            && scheduler::with(|scheduler| {
+                self.key(scheduler)
+                    .is_some_and(|key| scheduler.reactor().is_drained(key))
+            })
+    }
+
+    /// An event must be able to say that there is more, so it has no effect if not registered.
+    fn mark_drained(&self) {
+        if self.place.get().is_some() {
+            scheduler::with(|scheduler| {
+                if let Some(key) = self.key(scheduler) {
+                    scheduler.reactor().mark_drained(key);
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if self.place.get().is_some() {
+            scheduler::try_with(|scheduler| {
+                if let Some(key) = self.key(scheduler) {
+                    scheduler.reactor().remove(key);
+                }
+            });
+        }
+    }
+}
+
+/// The running green thread among the waiters of a source, however the wait ends.
+struct Waiting {
+    key: SourceKey,
+    direction: Direction,
+    owner: ThreadId,
+}
+
+impl Waiting {
+    fn new(
+        registration: &Registration,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+    ) -> io::Result<Waiting> {
+        scheduler::with(|scheduler| {
+            let owner = scheduler.current();
+            let key = match registration.key(scheduler) {
+                Some(key) => key,
+                None => {
+                    let key = scheduler.reactor().register(fd)?;
+                    registration.place.set(Some((scheduler.number(), key)));
+                    key
+                }
+            };
+            scheduler.reactor().add_waiter(key, direction, owner);
+            Ok(Waiting {
+                key,
+                direction,
+                owner,
+            })
+        })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        scheduler::with(|scheduler| {
+            scheduler
+                .reactor()
+                .remove_waiter(self.key, self.direction, self.owner);
+        });
+    }
+}
