@@ -37,6 +37,8 @@ mod blocking;
 
 // Floor 5, I/O.
 pub mod io;
+pub mod net;
+pub mod os;
 
 pub use blocking::blocking;
 pub use scheduler::{Deadlock, Policy, State, Stuck};

@@ -1,0 +1,3 @@
+//! What only Linux has, in the words of [`std::os::linux`].
+
+pub mod net;

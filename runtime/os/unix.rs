@@ -1,0 +1,3 @@
+//! What only Unix has, in the words of [`std::os::unix`].
+
+pub mod net;
