@@ -1,4 +1,122 @@
 //! Green threads with std's words: ordinary blocking code, one scheduler per OS thread, no `Send`.
+//!
+//! A green thread is spawned, named, joined and put to sleep like a [`std::thread`], but costs a
+//! page of memory. When its I/O would block, it is parked and another runs, so one OS thread serves
+//! as many connections as its memory holds. It never leaves its OS thread: what it captures need
+//! not be `Send`, and between two waits nobody else can have changed anything.
+//!
+//! Where std has a word, sedge has the same word with the same behaviour. Where std has none, it
+//! takes gevent's idea under the usual Rust name.
+//!
+//! ```
+//! use sedge::net::{TcpListener, TcpStream};
+//! use std::io::{self, Read, Write};
+//!
+//! fn serve(listener: TcpListener) -> io::Result<()> {
+//!     for stream in listener.incoming() {
+//!         let mut stream = stream?;
+//!         sedge::spawn(move || {
+//!             let mut buffer = [0; 4096];
+//!             while let Ok(count @ 1..) = stream.read(&mut buffer) {
+//!                 if stream.write_all(&buffer[..count]).is_err() {
+//!                     break;
+//!                 }
+//!             }
+//!         });
+//!     }
+//!     Ok(())
+//! }
+//!
+//! sedge::run(|| {
+//!     let listener = TcpListener::bind("127.0.0.1:0")?;
+//!     let mut client = TcpStream::connect(listener.local_addr()?)?;
+//!     let server = sedge::spawn(move || serve(listener));
+//!     client.write_all(b"hello")?;
+//!     let mut reply = [0; 5];
+//!     client.read_exact(&mut reply)?;
+//!     assert_eq!(&reply, b"hello");
+//!     server.cancel(); // it would accept for ever
+//!     io::Result::Ok(())
+//! })
+//! .unwrap();
+//! ```
+//!
+//! # A port from std
+//!
+//! is a change of `use` lines, and a [`run`] around `main`:
+//!
+//! ```text
+//! use std::net::{TcpListener, TcpStream};   ->   use sedge::net::{TcpListener, TcpStream};
+//! use std::thread;                          ->   use sedge::thread;
+//! use std::sync::Mutex;                     ->   use sedge::sync::Mutex;
+//! thread_local! { ... }                     ->   sedge::green_local! { ... }
+//! fs::read(path)                            ->   sedge::blocking(|| fs::read(path))
+//! ```
+//!
+//! What such lines do not port:
+//!
+//! * The end of the program. [`run`] returns when all green threads have ended, so a `main` that
+//!   returns early, with an `Err` too, still waits for the others. `std::process::exit` does not,
+//!   and [`Builder::daemon`](thread::Builder::daemon) marks those that may be cut off.
+//! * Deep recursion and large arrays: a green stack is 256 KiB by default, where std gives an OS
+//!   thread 2 MiB and `main` has 8 MiB as a rule. [`Config::stack_size`] asks for more.
+//! * A lock in a `static`: [`sync::Mutex`] is not `Sync`. Put it into a `thread_local!` of std's.
+//! * `RwLock`, `Condvar`, `Barrier` and `mpsc` are not in [`sync`] yet, and std's stop the OS
+//!   thread when they wait.
+//! * What is made of a failed join: a [`JoinError`] where std has the bare payload. Give
+//!   [`into_panic`](JoinError::into_panic) to `resume_unwind`, but ask
+//!   [`is_cancelled`](JoinError::is_cancelled) first.
+//! * What crosses OS threads: sockets, [`JoinHandle`] and [`thread::Thread`] are not `Send`. Send a
+//!   [`ThreadId`](thread::ThreadId), and wake its owner by [`Remote::unpark`].
+//!
+//! What else must be known, `docs/caveats.md` in the repository lists: what blocks the OS thread,
+//! how values are passed, how a server is stopped, how much stack a call needs, what destructors
+//! may do while a green thread unwinds.
+//!
+//! # Running
+//!
+//! [`run`] starts a scheduler on this OS thread and runs its argument as the first green thread. It
+//! returns when that one and all others have ended; [daemons](thread::Builder::daemon) that are
+//! left are then cancelled. [`Config`] sets the stack size, the I/O budget, the [`Policy`] that
+//! chooses who runs next, and hooks. If everybody who is left would wait for ever, `run` panics
+//! with a [`Deadlock`] report.
+//!
+//! # Green threads
+//!
+//! [`spawn`] gives a [`JoinHandle`]; [`thread::Builder`] sets a name, a stack size, whether it is a
+//! daemon. [`scope`] lets green threads borrow from their caller. [`wait_all`], [`wait_any`] and
+//! [`as_completed`] wait for several. A panic ends its green thread only, is printed with its name,
+//! and comes out of [`join`](JoinHandle::join) as a [`JoinError`].
+//!
+//! # Cancellation
+//!
+//! [`JoinHandle::cancel`] and [`timeout`] unwind a green thread, or one call of it, from the point
+//! where it waits, so destructors run and nothing leaks. [`shield`] puts that off. What does not
+//! wait cannot be stopped.
+//!
+//! # I/O
+//!
+//! The sockets in [`net`] and [`os`] block the green thread and nobody else, time limits included.
+//! [`io::Source`] waits for descriptors that sedge has no type for. What has no readiness (files,
+//! name lookups, calls into C) goes to OS threads through [`blocking()`].
+//!
+//! # Several OS threads
+//!
+//! Each may have its own [`run`]; they share nothing. A [`Remote`] is the door between them: it is
+//! `Send`, and spawns or unparks green threads of the scheduler it came from.
+//!
+//! # The modules in reading order
+//!
+//! The source is meant to be read. A module uses only modules that stand before it:
+//!
+//! | floor | modules | |
+//! |---|---|---|
+//! | 0 data | `stack` `stats` `timer` | guarded stacks, counters, the timer wheel |
+//! | 1 engines | `coroutine` `reactor` | one suspended stack; from readiness to who waits |
+//! | 2 loop | `scheduler` | who runs, who waits, and the loop |
+//! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
+//! | 4 waiting | [`sync`] `blocking` | locks; OS threads for what cannot yield |
+//! | 5 I/O | [`io`] [`net`] [`os`] | the one retry loop; sockets |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
