@@ -34,10 +34,7 @@ impl Scheduler {
         } else {
             // The last door may have been closed after a message went through it.
             self.read_inbox();
-            if self.unwinders > 0 && !std::thread::panicking() {
-                self.correct_notes();
-            }
-            if self.ready.is_empty() {
+            if !self.correct_notes() && self.ready.is_empty() {
                 self.clock.read();
                 self.ending = Some(Ending::Deadlock(self.deadlock()));
             }
@@ -52,7 +49,7 @@ impl Scheduler {
 
     /// One look at everything that can make somebody ready, waiting for it at most `timeout`.
     pub(super) fn turn(&mut self, mut timeout: Option<Duration>) {
-        if self.unwinders > 0 && !std::thread::panicking() && self.correct_notes() {
+        if self.correct_notes() {
             timeout = Some(Duration::ZERO);
         }
         if timeout != Some(Duration::ZERO) || self.is_reachable() {
@@ -85,11 +82,13 @@ impl Scheduler {
         }
     }
 
-    /// Nobody unwinds, and yet some are suspended as if they did: user code had caught their
+    /// If nobody unwinds, and yet some are suspended as if they did, user code had caught their
     /// unwinding unseen. What is due for them was held back, and nothing else may ever wake them.
     /// True if that has made somebody ready.
-    #[cold]
     fn correct_notes(&mut self) -> bool {
+        if self.unwinders == 0 || std::thread::panicking() {
+            return false;
+        }
         self.unwinders = 0;
         let due = self.table.forget_unwinders();
         due.into_iter().for_each(|id| self.wake(id));

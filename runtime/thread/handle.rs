@@ -62,6 +62,16 @@ impl<T> Packet<T> {
         self.result.take()
     }
 
+    /// Waits for the end of `thread`, whose packet this is, and takes the result.
+    #[inline(always)]
+    pub(super) fn join(&self, thread: &Thread) -> Result<T> {
+        self.wait(None);
+        let result = self.take();
+        result
+            .expect("a finished packet holds its result until it is joined")
+            .map_err(|payload| JoinError::new(thread, payload))
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.finished.get()
     }
@@ -199,12 +209,7 @@ impl<T> JoinHandle<T> {
     /// Outside [`run`](crate::run), unless the green thread has ended.
     #[inline(always)]
     pub fn join(self) -> Result<T> {
-        self.packet.wait(None);
-        let result = self
-            .packet
-            .take()
-            .expect("a finished packet holds its result until it is joined");
-        result.map_err(|payload| JoinError::new(&self.thread, payload))
+        self.packet.join(&self.thread)
     }
 
     /// As [`join`](JoinHandle::join), for at most `limit`.

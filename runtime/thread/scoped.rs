@@ -17,7 +17,7 @@ use std::rc::Rc;
 use super::handle::Packet;
 use super::spawn::{Builder, live};
 use super::unwind::{self, Payload, catch, contain, shield};
-use super::{JoinError, JoinHandle, Result, Thread, ThreadId};
+use super::{JoinHandle, Result, Thread, ThreadId};
 use crate::coroutine::Resume;
 use crate::scheduler::{self, Scheduler};
 use crate::stats::Reason;
@@ -73,8 +73,8 @@ struct Data {
 }
 
 impl Data {
-    /// Parks the owner until no child is left. Also while the owner unwinds, and also if it is
-    /// interrupted by nothing at all: it returns only when they are gone, or unwinds.
+    /// Parks the owner until no child is left, also while the owner unwinds. It returns only when
+    /// they are gone; an interrupt unwinds it before that.
     fn wait(&self) {
         while !self.running.borrow().is_empty() {
             unwind::park_always(Reason::Join, None);
@@ -305,12 +305,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// Never: the value is there until it is joined, and that is done once.
     pub fn join(self) -> Result<T> {
-        self.packet.wait(None);
-        let result = self
-            .packet
-            .take()
-            .expect("a finished packet holds its result until it is joined");
-        result.map_err(|payload| JoinError::new(&self.thread, payload))
+        self.packet.join(&self.thread)
     }
 
     /// Whether it has ended, so that `join` returns at once.
