@@ -19,6 +19,22 @@ pub enum Reason {
     Park,
     /// Waits for a lock.
     Lock,
+    /// Waits for a [`Condvar`](crate::sync::Condvar) to be notified.
+    Condvar,
+    /// Waits for an [`Event`](crate::sync::Event) or a [`WaitGroup`](crate::sync::WaitGroup).
+    Event,
+    /// Waits at a [`Barrier`](crate::sync::Barrier).
+    Barrier,
+    /// Waits for permits of a [`Semaphore`](crate::sync::Semaphore).
+    Semaphore,
+    /// Waits in a channel for a value, or for room for one.
+    Channel,
+    /// Waits in a [`queue`](crate::queue) for an item, for room, or for the end of all tasks.
+    Queue,
+    /// Waits for a job or a place in a [`pool`](crate::pool).
+    Pool,
+    /// Waits for the waker of a future.
+    Future,
     /// Waits for a job on the [`blocking`](crate::blocking) pool, or for room in its queue.
     Blocking,
 }
@@ -36,6 +52,14 @@ impl fmt::Display for Reason {
             Reason::Join => "join",
             Reason::Park => "park",
             Reason::Lock => "lock",
+            Reason::Condvar => "condvar",
+            Reason::Event => "event",
+            Reason::Barrier => "barrier",
+            Reason::Semaphore => "semaphore",
+            Reason::Channel => "channel",
+            Reason::Queue => "queue",
+            Reason::Pool => "pool",
+            Reason::Future => "future",
             Reason::Blocking => "blocking",
         })
     }
@@ -97,6 +121,14 @@ impl fmt::Debug for Parks {
             Reason::Join,
             Reason::Park,
             Reason::Lock,
+            Reason::Condvar,
+            Reason::Event,
+            Reason::Barrier,
+            Reason::Semaphore,
+            Reason::Channel,
+            Reason::Queue,
+            Reason::Pool,
+            Reason::Future,
             Reason::Blocking,
         ];
         f.debug_map()

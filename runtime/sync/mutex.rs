@@ -96,7 +96,8 @@ impl<T: ?Sized> Mutex<T> {
     /// If it must wait outside [`run`](crate::run).
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         if self.locked.replace(true) {
-            self.waiters.wait(Reason::Lock, None, || self.unlock());
+            // Without a deadline, it comes back with the lock or not at all.
+            let _ = self.waiters.wait(Reason::Lock, None, ());
         }
         self.guard()
     }
@@ -154,7 +155,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Hands the lock to the next, or frees it.
     fn unlock(&self) {
-        if !self.waiters.grant_one() {
+        if self.waiters.grant(|()| ()).is_none() {
             self.locked.set(false);
         }
     }

@@ -1,92 +1,228 @@
-//! Green threads that wait for one object, first come, first served.
+//! Green threads that wait for one object, first come, first served: what every lock, channel and
+//! queue stands on.
 //!
-//! A waiter enters a *ticket*, and leaves when it is *granted* what it waits for. Granting is done
-//! by whoever gives the thing up, and says whom it now belongs to, so nobody can barge in between.
-//! Whoever leaves early (cancelled, timed out) withdraws his ticket. If it had been granted
-//! already, the thing is his to pass on: the withdrawal says so, and no wake-up is lost.
+//! ```text
+//!    wait(what) ──> waiting ──────────── grant ────────────> granted ──> wait returns Ok(what)
+//!                      │                                                   (what was filled in)
+//!                      ├── deadline ──> gone, wait returns Err(what)
+//!                      └── interrupt ─> gone, wait unwinds
+//! ```
+//!
+//! A waiter brings `what`, a note for whoever has what it waits for: how much it wants, a place for
+//! a value. Granting is done by whoever gives the thing up, and says whom it now belongs to, so
+//! nobody can barge in between; it may write into the note. The note stays in the queue until the
+//! waiter goes on and takes it.
+//!
+//! **What was granted is kept.** A cancellation or a time limit that comes to pass after the grant
+//! does not unwind the waiter: its wait succeeds, and it is unwound at the next. So nobody ever
+//! holds something that he must pass on while he unwinds, and no wake-up, value or lock is lost.
+//!
+//! One that waits in several queues at once (`select!`) enters each with the same *claim*. The
+//! first grant takes the claim, and the other queues then pass over that waiter.
+//!
+//! Entering, granting and leaving, also out of turn, take constant time and, once the queue has
+//! been as long as it gets, no memory: waiters are a list linked through the slots of a slab.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::fmt;
 use std::rc::Rc;
+
+use slab::Slab;
 
 use crate::scheduler::{self, Nanos, Scheduler, ThreadId};
 use crate::stats::Reason;
 use crate::thread;
 
 /// Who waits for one object.
-#[derive(Debug, Default)]
-pub(crate) struct WaitQueue {
-    tickets: RefCell<VecDeque<Rc<Ticket>>>,
+pub(crate) struct WaitQueue<W = ()> {
+    waiters: RefCell<Waiters<W>>,
 }
 
-#[derive(Debug)]
-struct Ticket {
+/// Set when one of several queues has granted; the others must not.
+pub(crate) type Claim = Rc<Cell<bool>>;
+
+struct Waiters<W> {
+    nodes: Slab<Node<W>>,
+    first: usize,
+    last: usize,
+}
+
+struct Node<W> {
     owner: ThreadId,
-    granted: Cell<bool>,
+    what: W,
+    claim: Option<Claim>,
+    state: State,
+    previous: usize,
+    next: usize,
 }
 
-impl WaitQueue {
-    pub(crate) const fn new() -> WaitQueue {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In the list.
+    Waiting,
+    /// Out of the list, for the owner to collect.
+    Granted,
+    /// Out of the list, for another queue has granted.
+    PassedOver,
+}
+
+/// No node.
+const NONE: usize = usize::MAX;
+
+impl<W> WaitQueue<W> {
+    pub(crate) const fn new() -> WaitQueue<W> {
         WaitQueue {
-            tickets: RefCell::new(VecDeque::new()),
+            waiters: RefCell::new(Waiters {
+                nodes: Slab::new(),
+                first: NONE,
+                last: NONE,
+            }),
         }
     }
 
-    /// Grants the thing to the first who waits. False if there is nobody.
-    pub(crate) fn grant_one(&self) -> bool {
-        let Some(ticket) = self.tickets.borrow_mut().pop_front() else {
-            return false;
-        };
-        ticket.granted.set(true);
-        scheduler::with(|scheduler| scheduler.wake(ticket.owner));
-        true
+    /// Whether nobody waits that could be granted something.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiters.borrow_mut().front().is_none()
     }
 
-    /// Waits until the thing is granted, or until `deadline`; says whether it was.
-    ///
-    /// If the green thread is unwound while it waits although it was granted the thing already,
-    /// `pass_on` is called to give it to the next.
-    pub(crate) fn wait(&self, reason: Reason, deadline: Option<Nanos>, pass_on: impl Fn()) -> bool {
+    /// Looks at the note of the first who waits.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&W) -> R) -> Option<R> {
+        let mut waiters = self.waiters.borrow_mut();
+        let first = waiters.front()?;
+        Some(look(&waiters.nodes[first].what))
+    }
+
+    /// Grants the thing to the first who waits, and lets `give` write to its note, under a borrow
+    /// of the queue. `None` if there is nobody, and `give` was not called.
+    #[inline]
+    pub(crate) fn grant<R>(&self, give: impl FnOnce(&mut W) -> R) -> Option<R> {
+        self.grant_to(|_, what| give(what))
+    }
+
+    /// As [`grant`](WaitQueue::grant), for who must know to whom.
+    #[inline]
+    pub(crate) fn grant_to<R>(&self, give: impl FnOnce(ThreadId, &mut W) -> R) -> Option<R> {
+        let mut waiters = self.waiters.borrow_mut();
+        let first = waiters.front()?;
+        waiters.unlink(first);
+        let node = &mut waiters.nodes[first];
+        node.state = State::Granted;
+        if let Some(claim) = &node.claim {
+            claim.set(true);
+        }
+        let owner = node.owner;
+        let given = give(owner, &mut node.what);
+        scheduler::with(|scheduler| scheduler.wake(owner));
+        Some(given)
+    }
+
+    /// Waits until the thing is granted, or until `deadline`; gives the note back, as an error if
+    /// it was not granted. If the green thread is interrupted before the grant, it unwinds.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn wait(&self, reason: Reason, deadline: Option<Nanos>, what: W) -> Result<W, W> {
+        let place = self.enter(what, None);
+        if thread::park_until(reason, deadline, || place.is_granted()) {
+            Ok(place.leave())
+        } else {
+            Err(place.leave())
+        }
+    }
+
+    /// Enters the running green thread, which then parks until its place is granted.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn enter(&self, what: W, claim: Option<Claim>) -> Place<'_, W> {
         let owner = scheduler::with(Scheduler::current);
-        let ticket = Rc::new(Ticket {
+        let mut waiters = self.waiters.borrow_mut();
+        let previous = waiters.last;
+        let key = waiters.nodes.insert(Node {
             owner,
-            granted: Cell::new(false),
+            what,
+            claim,
+            state: State::Waiting,
+            previous,
+            next: NONE,
         });
-        self.tickets.borrow_mut().push_back(Rc::clone(&ticket));
-        let withdrawal = Withdrawal {
-            queue: self,
-            ticket: &ticket,
-            pass_on,
-        };
-        while !ticket.granted.get() {
-            if deadline.is_some_and(|d| scheduler::with(|scheduler| scheduler.has_passed(d))) {
-                return false;
-            }
-            thread::park_always(reason, deadline);
+        match waiters.nodes.get_mut(previous) {
+            Some(previous) => previous.next = key,
+            None => waiters.first = key,
         }
-        std::mem::forget(withdrawal);
-        true
+        waiters.last = key;
+        Place { queue: self, key }
     }
 }
 
-/// Takes a ticket back when its owner leaves without the thing.
-struct Withdrawal<'a, F: Fn()> {
-    queue: &'a WaitQueue,
-    ticket: &'a Rc<Ticket>,
-    pass_on: F,
+impl<W> Waiters<W> {
+    /// The first that may be granted something. Those that have got it elsewhere leave the list.
+    #[inline]
+    fn front(&mut self) -> Option<usize> {
+        loop {
+            let first = self.first;
+            let node = self.nodes.get_mut(first)?;
+            if !node.claim.as_ref().is_some_and(|claim| claim.get()) {
+                return Some(first);
+            }
+            node.state = State::PassedOver;
+            self.unlink(first);
+        }
+    }
+
+    #[inline]
+    fn unlink(&mut self, key: usize) {
+        let Node { previous, next, .. } = self.nodes[key];
+        match self.nodes.get_mut(previous) {
+            Some(previous) => previous.next = next,
+            None => self.first = next,
+        }
+        match self.nodes.get_mut(next) {
+            Some(next) => next.previous = previous,
+            None => self.last = previous,
+        }
+    }
 }
 
-impl<F: Fn()> Drop for Withdrawal<'_, F> {
+impl<W> fmt::Debug for WaitQueue<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitQueue").finish_non_exhaustive()
+    }
+}
+
+/// The place of a green thread in a queue; it leaves when this is dropped.
+pub(crate) struct Place<'a, W> {
+    queue: &'a WaitQueue<W>,
+    key: usize,
+}
+
+impl<W> Place<'_, W> {
+    #[inline]
+    pub(crate) fn is_granted(&self) -> bool {
+        self.queue.waiters.borrow().nodes[self.key].state == State::Granted
+    }
+
+    /// Leaves with the note.
+    #[inline]
+    pub(crate) fn leave(self) -> W {
+        let what = self.remove();
+        std::mem::forget(self);
+        what
+    }
+
+    #[inline]
+    fn remove(&self) -> W {
+        let mut waiters = self.queue.waiters.borrow_mut();
+        if waiters.nodes[self.key].state == State::Waiting {
+            waiters.unlink(self.key);
+        }
+        waiters.nodes.remove(self.key).what
+    }
+}
+
+impl<W> Drop for Place<'_, W> {
     fn drop(&mut self) {
-        if self.ticket.granted.get() {
-            return (self.pass_on)();
-        }
-        let mut tickets = self.queue.tickets.borrow_mut();
-        if let Some(place) = tickets
-            .iter()
-            .position(|other| Rc::ptr_eq(other, self.ticket))
-        {
-            tickets.remove(place);
-        }
+        // The note may hold a user's value: it is dropped when the queue is not borrowed any more.
+        let what = self.remove();
+        drop(what);
     }
 }

@@ -114,17 +114,12 @@ impl<T> Packet<T> {
             return true;
         }
         let waiting = Waiting::new(self);
-        loop {
-            unwind::park_always(Reason::Join, deadline);
-            if self.is_finished() {
-                // The one that ended has told everybody and forgotten them.
-                std::mem::forget(waiting);
-                return true;
-            }
-            if deadline.is_some_and(|d| scheduler::with(|scheduler| scheduler.has_passed(d))) {
-                return false;
-            }
+        let finished = unwind::park_until(Reason::Join, deadline, || self.is_finished());
+        if finished {
+            // The one that ended has told everybody and forgotten them.
+            std::mem::forget(waiting);
         }
+        finished
     }
 }
 

@@ -66,6 +66,32 @@ pub(crate) fn park_always(reason: Reason, deadline: Option<Nanos>) {
     }
 }
 
+/// Parks until `done`, at most until `deadline`, and says whether it was done. It waits even while
+/// unwinding, as [`park_always`].
+///
+/// An interrupt that comes together with what was waited for does not unwind: it is met again at
+/// the next suspension, and what was given to the waiter is not lost.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn park_until(reason: Reason, deadline: Option<Nanos>, done: impl Fn() -> bool) -> bool {
+    while !done() {
+        let parked = if scheduler::is_unwinding() {
+            scheduler::park_unwinding(reason, deadline);
+            Ok(())
+        } else {
+            scheduler::park(reason, deadline)
+        };
+        if done() {
+            break;
+        }
+        unwind_on(parked);
+        if deadline.is_some_and(|deadline| scheduler::with(|s| s.has_passed(deadline))) {
+            return false;
+        }
+    }
+    true
+}
+
 /// Lets others run; does nothing while unwinding, unless others are suspended in that.
 #[inline(always)]
 #[track_caller]

@@ -90,7 +90,7 @@ fn who_waits_for_a_lock_is_cancelled_and_leaves_the_queue() {
 }
 
 #[test]
-fn a_lock_that_was_handed_to_a_cancelled_thread_goes_to_the_next() {
+fn a_lock_that_was_handed_over_is_kept_and_the_cancellation_comes_at_the_next_wait() {
     util::run(|| {
         let log = Log::default();
         let lock = Rc::new(Mutex::new(()));
@@ -98,8 +98,10 @@ fn a_lock_that_was_handed_to_a_cancelled_thread_goes_to_the_next() {
         let waiter = |name: &'static str| {
             let (lock, log) = (Rc::clone(&lock), log.clone());
             let thread = sedge::spawn(move || {
-                let _guard = lock.lock().unwrap();
+                drop(lock.lock().unwrap());
                 log.add(name);
+                sedge::yield_now();
+                log.add("not reached by the first");
             });
             until(thread.thread(), State::Parked(Reason::Lock));
             thread
@@ -109,7 +111,8 @@ fn a_lock_that_was_handed_to_a_cancelled_thread_goes_to_the_next() {
         first.cancel();
         assert!(first.join().unwrap_err().is_cancelled());
         second.join().unwrap();
-        assert_eq!(log.take(), ["second"]);
+        assert_eq!(log.take(), ["first", "second", "not reached by the first"]);
+        assert!(!lock.is_poisoned());
     });
 }
 
