@@ -72,6 +72,11 @@ mod suspend;
 mod table;
 mod threads;
 mod turn;
+#[expect(
+    unsafe_code,
+    reason = "follows pointers into the stacks of parked green threads"
+)]
+mod wait_for;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -88,16 +93,17 @@ pub(crate) use self::inbox::{Door, Flag, Message};
 pub(crate) use self::interrupt::{Interrupt, Level};
 pub use self::policy::Policy;
 use self::policy::RunQueue;
-pub use self::report::{Deadlock, State, Stuck};
+pub use self::report::{Blocked, Deadlock, HeldBy, State, Stuck};
 use self::suspend::Dumps;
 pub(crate) use self::suspend::{
-    dump, is_unwinding, note_unwinding, others_unwind, park, park_unwinding, running_label,
-    spend_budget, yield_now, yield_unwinding,
+    dump, is_unwinding, note_unwinding, others_unwind, park, park_unwinding, running_id,
+    running_label, spend_budget, yield_now, yield_unwinding,
 };
 pub(crate) use self::table::Label;
 use self::table::Table;
 pub use self::table::ThreadId;
 pub(crate) use self::threads::Snapshot;
+pub(crate) use self::wait_for::{Held, Holder, Want, want};
 use crate::coroutine::{Coroutine, Resume, Suspend};
 use crate::reactor::Reactor;
 use crate::stack::overflow::SignalStack;

@@ -30,8 +30,13 @@
 //! ```
 
 mod mutex;
+mod owner;
+mod reentrant_mutex;
+mod rwlock;
 pub(crate) mod wait_queue;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 
 pub use self::mutex::{Mutex, MutexGuard};
+pub use self::reentrant_mutex::{ReentrantMutex, ReentrantMutexGuard};
+pub use self::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};

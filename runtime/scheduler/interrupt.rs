@@ -97,6 +97,13 @@ impl Interrupts {
         }
     }
 
+    /// Whether a limit is running that would unwind it when it passes.
+    pub(crate) fn is_limited(&self) -> bool {
+        let inside = self.frames.iter().rev();
+        let mut inside = inside.take_while(|frame| frame.kind != Kind::Shield);
+        inside.any(|frame| frame.kind == Kind::Limit)
+    }
+
     fn enter(&mut self, kind: Kind) -> Level {
         let level = Level {
             depth: self.frames.len(),

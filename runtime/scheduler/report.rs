@@ -49,6 +49,34 @@ pub struct Stuck {
     pub since: Duration,
     /// Whether it is a daemon; those alone do not make a deadlock.
     pub daemon: bool,
+    /// What it waits for, and who has that, where sedge can know: a lock with an owner, a join.
+    pub blocked: Option<Blocked>,
+}
+
+/// What a green thread in a [`Deadlock`] report waits for, and who has it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Blocked {
+    /// What it is called, as "a Mutex".
+    pub kind: &'static str,
+    /// Where it waits.
+    pub waits_at: &'static Location<'static>,
+    /// Who has it.
+    pub holders: Vec<HeldBy>,
+}
+
+/// Who has what a green thread in a [`Deadlock`] report waits for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HeldBy {
+    /// Its id; `None` if the lock was taken outside of [`run`](crate::run).
+    pub id: Option<ThreadId>,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Where it was spawned; `None` if it has ended, and has left its guard behind.
+    pub spawned_at: Option<&'static Location<'static>>,
+    /// Where it has taken the lock; `None` if it is a join that waits for it.
+    pub taken_at: Option<&'static Location<'static>>,
 }
 
 impl fmt::Display for Stuck {
@@ -62,43 +90,109 @@ impl fmt::Display for Stuck {
             self.reason,
             self.since,
             self.spawned_at,
-        )
+        )?;
+        match &self.blocked {
+            Some(blocked) => write!(f, "\n{blocked}"),
+            None => Ok(()),
+        }
     }
 }
 
-/// Nothing is ready, no timer is armed, no descriptor is waited for, nobody outside can wake
-/// anybody, and yet a green thread that is no daemon is parked: it would wait for ever.
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// A lock can have very many readers.
+        const SHOWN: usize = 10;
+        write!(f, "    waits at {} for {}", self.waits_at, self.kind)?;
+        for holder in self.holders.iter().take(SHOWN) {
+            write!(f, "\n      {holder}")?;
+        }
+        match self.holders.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n      and {more} more"),
+        }
+    }
+}
+
+impl fmt::Display for HeldBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.taken_at.is_some() {
+            "held by"
+        } else {
+            "which is"
+        };
+        match (self.id, self.spawned_at) {
+            (None, _) => write!(f, "{verb} code outside of sedge::run")?,
+            (Some(id), None) => write!(f, "{verb} #{}, which has ended", id.as_u64())?,
+            (Some(id), Some(spawned_at)) => {
+                let name = self.name.as_deref().unwrap_or("<unnamed>");
+                write!(
+                    f,
+                    "{verb} '{name}' (#{}), spawned at {spawned_at}",
+                    id.as_u64()
+                )?;
+            }
+        }
+        match self.taken_at {
+            Some(taken_at) => write!(f, ", taken at {taken_at}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Green threads that wait for ever. There are two kinds:
 ///
-/// [`run`](crate::run) panics with its text. To see it first, as data, give
-/// [`Config::on_deadlock`](crate::Config::on_deadlock) a hook.
+/// * *Nothing can wake anybody*: nobody is ready, no timer is armed, no descriptor is waited for,
+///   nobody outside can call, and yet a green thread that is no daemon is parked.
+///   [`run`](crate::run) panics with the text. To see it first, as data, give
+///   [`Config::on_deadlock`](crate::Config::on_deadlock) a hook.
+/// * *A cycle*: each waits for what the next has, a lock or its own end, while the rest of the
+///   program goes on. It is found when it closes. The `lock` or `join` that would close it panics
+///   with the text, so that one unwinds, and what it held is free for the others. A wait with a
+///   time limit does not last for ever and is no part of a cycle.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Deadlock {
-    /// Every green thread that is parked, by id.
+    /// Those who wait. All that are parked, by id; or those of the cycle, each followed by one that
+    /// has what it waits for, and the last by the first.
     pub stuck: Vec<Stuck>,
+    /// Whether it is a cycle.
+    pub cycle: bool,
 }
 
 impl fmt::Display for Deadlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// Lines that a reader still reads.
         const SHOWN: usize = 100;
-        let count = self.stuck.len();
-        let (verb, plural) = if count == 1 {
-            ("waits", "")
-        } else {
-            ("wait", "s")
-        };
-        write!(
-            f,
-            "deadlock: {count} green thread{plural} {verb} for what nothing can bring about"
-        )?;
+        match (self.stuck.len(), self.cycle) {
+            (1, false) => {
+                f.write_str("deadlock: 1 green thread waits for what nothing can bring about")
+            }
+            (count, false) => write!(
+                f,
+                "deadlock: {count} green threads wait for what nothing can bring about"
+            ),
+            (1, true) => f.write_str("deadlock: a green thread would wait for itself"),
+            (count, true) => {
+                write!(
+                    f,
+                    "deadlock: {count} green threads would wait for each other"
+                )
+            }
+        }?;
         for stuck in self.stuck.iter().take(SHOWN) {
             write!(f, "\n{stuck}")?;
         }
-        match count.saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, "\n  and {more} more"),
+        match self.stuck.len().saturating_sub(SHOWN) {
+            0 => {}
+            more => write!(f, "\n  and {more} more")?,
         }
+        if self.cycle {
+            f.write_str(
+                "\ntake locks in one order everywhere, or let one side try and back off; see \
+                 \"Deadlocks\" in the documentation of sedge::sync",
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -107,6 +107,16 @@ pub(crate) fn note_unwinding(unwinding: bool) {
     });
 }
 
+/// The id of the green thread that runs, if one does.
+#[inline]
+pub(crate) fn running_id() -> Option<ThreadId> {
+    if coroutine::is_running() {
+        Some(with(Scheduler::current))
+    } else {
+        None
+    }
+}
+
 /// Id, name and origin of the green thread that runs, if one does and nothing is borrowed.
 pub(crate) fn running_label() -> Option<(ThreadId, Label)> {
     let label = |scheduler: &mut Scheduler| {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::clock::Nanos;
 use super::interrupt::{Interrupt, Interrupts};
 use super::report::State;
+use super::wait_for::WantOnStack;
 use crate::coroutine::Coroutine;
 
 /// Ids are taken from the process-wide counter in blocks, so that a spawn costs no atomic.
@@ -84,6 +85,10 @@ pub(super) struct Record {
     pub(super) unwinding: bool,
     /// It is suspended in there, and counts among the scheduler's `unwinders`.
     pub(super) unwinder: bool,
+    /// Somebody has waited for it, or for a lock that it had.
+    pub(super) wanted: bool,
+    /// What it is parked for, if others have that.
+    pub(super) want: Option<WantOnStack>,
     /// When it parked, by the cached clock.
     pub(super) since: Nanos,
     pub(super) id: ThreadId,
@@ -119,6 +124,12 @@ impl Record {
     /// What it is to unwind to at a suspension.
     pub(super) fn due(&self) -> Option<Interrupt> {
         self.extra.as_ref().and_then(|extra| extra.interrupts.due())
+    }
+
+    /// Whether a time limit may unwind it.
+    pub(super) fn is_limited(&self) -> bool {
+        let extra = self.extra.as_ref();
+        extra.is_some_and(|extra| extra.interrupts.is_limited())
     }
 
     pub(super) fn interrupts(&mut self) -> &mut Interrupts {
@@ -202,6 +213,8 @@ impl Table {
             token: false,
             unwinding: false,
             unwinder: false,
+            wanted: false,
+            want: None,
             since: 0,
             id: ThreadId { number, index },
             spawned_at: label.spawned_at,
@@ -219,6 +232,7 @@ impl Table {
         record.state = State::Done;
         record.token = false;
         record.unwinding = false;
+        record.wanted = false;
         record.extra = None;
         self.vacant.push(index);
         record.daemon

@@ -11,7 +11,7 @@ use super::current::outside;
 use super::inbox::{Body, Door};
 use super::interrupt::{Interrupts, Level};
 use super::policy::RunQueue;
-use super::report::{Deadlock, State, Stuck};
+use super::report::{Deadlock, State};
 use super::table::{Label, Record, Table, ThreadId};
 use super::{Alarm, Scheduler};
 use crate::coroutine::{self, Coroutine, Resume};
@@ -140,24 +140,16 @@ impl Scheduler {
         all
     }
 
-    pub(super) fn deadlock(&self) -> Deadlock {
-        let now = self.clock.cached();
-        let mut stuck: Vec<Stuck> = Vec::with_capacity(self.table.len());
-        for record in self.table.iter() {
-            let State::Parked(reason) = record.state else {
-                continue;
-            };
-            stuck.push(Stuck {
-                id: record.id,
-                name: record.name().map(str::to_owned),
-                spawned_at: record.label().spawned_at,
-                reason,
-                since: Duration::from_nanos(now.saturating_sub(record.since)),
-                daemon: record.daemon,
-            });
+    pub(super) fn deadlock(&mut self) -> Deadlock {
+        let parked = |record: &&Record| matches!(record.state, State::Parked(_));
+        let parked = self.table.iter().filter(parked);
+        let mut ids: Vec<_> = parked.map(|record| record.id).collect();
+        ids.sort_by_key(|id| id.as_u64());
+        let stuck = ids.into_iter().map(|id| self.stuck(id, None)).collect();
+        Deadlock {
+            stuck,
+            cycle: false,
         }
-        stuck.sort_by_key(|stuck| stuck.id.as_u64());
-        Deadlock { stuck }
     }
 
     /// Makes a parked green thread ready. Does nothing to any other, and nothing for a stale id.
@@ -312,6 +304,7 @@ pub(super) fn wake(table: &mut Table, ready: &mut RunQueue, stats: &mut Stats, i
     let Some(record) = table.get(id) else { return };
     if let State::Parked(_) = record.state {
         record.state = State::Ready;
+        record.want = None;
         ready.push(id.index());
         stats.wakes += 1;
     }

@@ -3,11 +3,13 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
+use std::time::Duration;
 
+use super::owner::Owner;
 use super::wait_queue::WaitQueue;
-use crate::scheduler;
-use crate::stats::Reason;
+use crate::scheduler::{self, Nanos, Want};
 
 /// A lock whose waiters park, with the methods and the poisoning of [`std::sync::Mutex`].
 ///
@@ -17,8 +19,8 @@ use crate::stats::Reason;
 /// A lock is poisoned by a panic of the *green thread* that holds it, and by a cancellation or a
 /// [`timeout`](crate::timeout) that unwinds it: either way the data may be half changed.
 ///
-/// If the holder never gives it up, [`run`](crate::run) reports a deadlock instead of hanging, as
-/// long as nothing else goes on. While a green thread unwinds, its destructors may lock: they wait
+/// Green threads that lock in a circle, or one that locks what it has, are told: see
+/// [`Deadlock`](crate::Deadlock). While a green thread unwinds, its destructors may lock: they wait
 /// like everybody else, and cannot be cancelled meanwhile.
 ///
 /// ```
@@ -41,8 +43,9 @@ use crate::stats::Reason;
 /// });
 /// ```
 pub struct Mutex<T: ?Sized> {
-    waiters: WaitQueue,
-    locked: Cell<bool>,
+    /// Each with where it waits, and so will have taken the lock.
+    waiters: WaitQueue<&'static Location<'static>>,
+    owner: Owner,
     poisoned: Cell<bool>,
     value: RefCell<T>,
 }
@@ -62,7 +65,7 @@ impl<T> Mutex<T> {
     pub const fn new(value: T) -> Mutex<T> {
         Mutex {
             waiters: WaitQueue::new(),
-            locked: Cell::new(false),
+            owner: Owner::new("a Mutex"),
             poisoned: Cell::new(false),
             value: RefCell::new(value),
         }
@@ -93,11 +96,16 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Panics
     ///
-    /// If it must wait outside [`run`](crate::run).
+    /// If it must wait outside [`run`](crate::run); and with a [report](crate::Deadlock) if it
+    /// would wait for ever, because this green thread has the lock already, or whoever has it waits
+    /// for this one.
+    #[inline]
+    #[track_caller]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        if self.locked.replace(true) {
-            // Without a deadline, it comes back with the lock or not at all.
-            let _ = self.waiters.wait(Reason::Lock, None, ());
+        if self.owner.is_taken() {
+            self.wait(None);
+        } else {
+            self.owner.take();
         }
         self.guard()
     }
@@ -107,11 +115,46 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// [`TryLockError::WouldBlock`] if it is not, [`TryLockError::Poisoned`] if it is poisoned.
+    #[inline]
+    #[track_caller]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
-        if self.locked.replace(true) {
+        if self.owner.is_taken() {
             return Err(TryLockError::WouldBlock);
         }
+        self.owner.take();
         Ok(self.guard()?)
+    }
+
+    /// As [`lock`](Mutex::lock), for at most `limit`. parking_lot's word; std has none.
+    ///
+    /// # Errors
+    ///
+    /// [`TryLockError::WouldBlock`] if the limit passed, [`TryLockError::Poisoned`] if the mutex is
+    /// poisoned.
+    ///
+    /// # Panics
+    ///
+    /// If it must wait outside [`run`](crate::run).
+    #[track_caller]
+    pub fn try_lock_for(&self, limit: Duration) -> TryLockResult<MutexGuard<'_, T>> {
+        if self.owner.is_taken() {
+            let deadline = scheduler::with(|scheduler| scheduler.after(limit));
+            if !self.wait(Some(deadline)) {
+                return Err(TryLockError::WouldBlock);
+            }
+        } else {
+            self.owner.take();
+        }
+        Ok(self.guard()?)
+    }
+
+    /// Waits for the lock; whether it came.
+    #[track_caller]
+    fn wait(&self, deadline: Option<Nanos>) -> bool {
+        let at = Location::caller();
+        let what = &self.owner;
+        let want = Want { what, at };
+        self.waiters.wait_for_lock(&want, deadline, at).is_ok()
     }
 
     /// Whether a panic or a cancellation has unwound a holder.
@@ -154,9 +197,11 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Hands the lock to the next, or frees it.
+    #[inline]
     fn unlock(&self) {
-        if self.waiters.grant(|()| ()).is_none() {
-            self.locked.set(false);
+        let next = |thread, at: &mut &'static _| self.owner.give(Some(thread), at);
+        if self.waiters.grant_lock(next).is_none() {
+            self.owner.free();
         }
     }
 }

@@ -29,7 +29,7 @@ use std::rc::Rc;
 
 use slab::Slab;
 
-use crate::scheduler::{self, Nanos, Scheduler, ThreadId};
+use crate::scheduler::{self, Nanos, Scheduler, ThreadId, Want};
 use crate::stats::Reason;
 use crate::thread;
 
@@ -117,6 +117,19 @@ impl<W> WaitQueue<W> {
         Some(given)
     }
 
+    /// As [`grant_to`](WaitQueue::grant_to), for a lock: those who still wait do so for its new
+    /// holder.
+    #[inline]
+    pub(crate) fn grant_lock<R>(&self, give: impl FnOnce(ThreadId, &mut W) -> R) -> Option<R> {
+        if self.is_empty() {
+            return None;
+        }
+        self.grant_to(|owner, what| {
+            scheduler::with(|scheduler| scheduler.mark_wanted(owner));
+            give(owner, what)
+        })
+    }
+
     /// Waits until the thing is granted, or until `deadline`; gives the note back, as an error if
     /// it was not granted. If the green thread is interrupted before the grant, it unwinds.
     #[inline]
@@ -124,6 +137,27 @@ impl<W> WaitQueue<W> {
     pub(crate) fn wait(&self, reason: Reason, deadline: Option<Nanos>, what: W) -> Result<W, W> {
         let place = self.enter(what, None);
         if thread::park_until(reason, deadline, || place.is_granted()) {
+            Ok(place.leave())
+        } else {
+            Err(place.leave())
+        }
+    }
+
+    /// As [`wait`](WaitQueue::wait), for a lock: with a deadline, or else in the wait-for graph.
+    ///
+    /// # Panics
+    ///
+    /// With a report, if there is no deadline and those who have the lock wait for this one.
+    #[track_caller]
+    pub(crate) fn wait_for_lock(
+        &self,
+        want: &Want<'_>,
+        deadline: Option<Nanos>,
+        what: W,
+    ) -> Result<W, W> {
+        let place = self.enter(what, None);
+        let is_granted = || place.is_granted();
+        if thread::park_until_free(Reason::Lock, deadline, is_granted, want) {
             Ok(place.leave())
         } else {
             Err(place.leave())

@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::unwind::{self, Payload};
 use super::wait::Completions;
 use super::{JoinError, Result, Thread, spawn};
-use crate::scheduler::{self, Nanos, ThreadId};
+use crate::scheduler::{self, Nanos, ThreadId, Want};
 use crate::stats::Reason;
 
 /// Where a body leaves its result, shared with whoever may want it.
@@ -64,8 +65,9 @@ impl<T> Packet<T> {
 
     /// Waits for the end of `thread`, whose packet this is, and takes the result.
     #[inline(always)]
+    #[track_caller]
     pub(super) fn join(&self, thread: &Thread) -> Result<T> {
-        self.wait(None);
+        self.wait(thread.id(), None);
         let result = self.take();
         result
             .expect("a finished packet holds its result until it is joined")
@@ -107,14 +109,20 @@ impl<T> Packet<T> {
         }
     }
 
-    /// Waits for the end, or for `deadline`; says whether it has ended.
+    /// Waits for the end of `thread`, or for `deadline`; says whether it has ended.
     #[inline(always)]
-    pub(super) fn wait(&self, deadline: Option<Nanos>) -> bool {
+    #[track_caller]
+    pub(super) fn wait(&self, thread: ThreadId, deadline: Option<Nanos>) -> bool {
         if self.is_finished() {
             return true;
         }
         let waiting = Waiting::new(self);
-        let finished = unwind::park_until(Reason::Join, deadline, || self.is_finished());
+        let want = Want {
+            what: &thread,
+            at: Location::caller(),
+        };
+        let has_ended = || self.is_finished();
+        let finished = unwind::park_until_free(Reason::Join, deadline, has_ended, &want);
         if finished {
             // The one that ended has told everybody and forgotten them.
             std::mem::forget(waiting);
@@ -201,8 +209,10 @@ impl<T> JoinHandle<T> {
     ///
     /// # Panics
     ///
-    /// Outside [`run`](crate::run), unless the green thread has ended.
+    /// Outside [`run`](crate::run), unless the green thread has ended; and with a
+    /// [report](crate::Deadlock) if that one waits for this one.
     #[inline(always)]
+    #[track_caller]
     pub fn join(self) -> Result<T> {
         self.packet.join(&self.thread)
     }
@@ -228,7 +238,7 @@ impl<T> JoinHandle<T> {
     /// Outside [`run`](crate::run).
     pub fn join_timeout(self, limit: Duration) -> std::result::Result<Result<T>, JoinHandle<T>> {
         let deadline = scheduler::with(|scheduler| scheduler.after(limit));
-        if self.packet.wait(Some(deadline)) {
+        if self.packet.wait(self.thread.id(), Some(deadline)) {
             Ok(self.join())
         } else {
             Err(self)

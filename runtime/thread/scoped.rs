@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::rc::Rc;
 
 use super::handle::Packet;
@@ -19,7 +20,7 @@ use super::spawn::{Builder, live};
 use super::unwind::{self, Payload, catch, contain, shield};
 use super::{JoinHandle, Result, Thread, ThreadId};
 use crate::coroutine::Resume;
-use crate::scheduler::{self, Scheduler};
+use crate::scheduler::{self, Held, Holder, Scheduler, Want};
 use crate::stats::Reason;
 
 type Body<'a> = Box<dyn FnOnce(Resume) + 'a>;
@@ -81,6 +82,13 @@ impl Data {
         }
     }
 
+    /// As [`wait`](Data::wait), but panics with a report if a child waits for the owner.
+    fn join(&self, at: &'static Location<'static>) {
+        let want = Want { what: self, at };
+        let are_gone = || self.running.borrow().is_empty();
+        unwind::park_until_free(Reason::Join, None, are_gone, &want);
+    }
+
     fn cancel_all(&self) {
         self.stopping.set(true);
         scheduler::with(|scheduler| {
@@ -96,6 +104,26 @@ impl Data {
         running.remove(&id);
         if running.is_empty() {
             scheduler::with(|scheduler| scheduler.wake(self.owner));
+        }
+    }
+}
+
+/// A scope that ends waits for its children.
+impl Held for Data {
+    fn kind(&self) -> &'static str {
+        "the end of the green threads of its scope"
+    }
+
+    fn reason(&self) -> Reason {
+        Reason::Join
+    }
+
+    fn each_holder(&self, each: &mut dyn FnMut(Holder)) {
+        for &id in &*self.running.borrow() {
+            each(Holder {
+                thread: Some(id),
+                taken_at: None,
+            });
         }
     }
 }
@@ -147,7 +175,8 @@ where
         stop();
         None
     } else {
-        let interrupt = catch(|| scope.data.wait()).err();
+        let at = Location::caller();
+        let interrupt = catch(|| scope.data.join(at)).err();
         if interrupt.is_some() {
             stop();
         }
@@ -221,6 +250,8 @@ impl Builder {
         // `conclude` should unwind.
         let thread = unsafe { spawn_erased(self, body) }?;
         scope.data.running.borrow_mut().insert(thread.id());
+        // Its owner may be waiting already.
+        scheduler::with(|scheduler| scheduler.mark_wanted(thread.id()));
         if scope.data.stopping.get() {
             thread.cancel();
         }
@@ -303,7 +334,8 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// # Panics
     ///
-    /// Never: the value is there until it is joined, and that is done once.
+    /// With a [report](crate::Deadlock) if that one waits for this one.
+    #[track_caller]
     pub fn join(self) -> Result<T> {
         self.packet.join(&self.thread)
     }

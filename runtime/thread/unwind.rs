@@ -12,7 +12,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::scheduler::{self, Interrupt, Level, Nanos, ThreadId};
+use crate::scheduler::{self, Deadlock, Interrupt, Level, Nanos, ThreadId, Want};
 use crate::stats::Reason;
 
 /// What a panic carries.
@@ -74,7 +74,44 @@ pub(crate) fn park_always(reason: Reason, deadline: Option<Nanos>) {
 #[inline(always)]
 #[track_caller]
 pub(crate) fn park_until(reason: Reason, deadline: Option<Nanos>, done: impl Fn() -> bool) -> bool {
+    park_each_until(reason, deadline, done, || Ok(()))
+}
+
+/// As [`park_until`], for what other green threads have.
+///
+/// # Panics
+///
+/// With a report, if there is no deadline and they wait for this one in turn.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn park_until_free(
+    reason: Reason,
+    deadline: Option<Nanos>,
+    done: impl Fn() -> bool,
+    want: &Want<'_>,
+) -> bool {
+    park_each_until(reason, deadline, done, || {
+        if deadline.is_none() {
+            scheduler::want(want)
+        } else {
+            Ok(())
+        }
+    })
+}
+
+/// Calls `before` each time before it parks.
+#[inline(always)]
+#[track_caller]
+fn park_each_until(
+    reason: Reason,
+    deadline: Option<Nanos>,
+    done: impl Fn() -> bool,
+    before: impl Fn() -> Result<(), Deadlock>,
+) -> bool {
     while !done() {
+        if let Err(deadlock) = before() {
+            panic!("{deadlock}");
+        }
         let parked = if scheduler::is_unwinding() {
             scheduler::park_unwinding(reason, deadline);
             Ok(())

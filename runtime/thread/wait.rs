@@ -53,11 +53,12 @@ impl Completions {
 ///
 /// # Panics
 ///
-/// Outside [`run`](crate::run).
+/// Outside [`run`](crate::run), and with a [report](crate::Deadlock) if one of them waits for this
+/// green thread.
 #[track_caller]
 pub fn wait_all<'a, T: 'a>(threads: impl IntoIterator<Item = &'a JoinHandle<T>>) {
     for thread in threads {
-        thread.packet().wait(None);
+        thread.packet().wait(thread.thread().id(), None);
     }
 }
 

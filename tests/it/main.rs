@@ -2,6 +2,7 @@
 
 mod blocking;
 mod cancel;
+mod deadlock;
 mod local;
 mod model;
 mod net;

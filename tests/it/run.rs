@@ -242,8 +242,8 @@ fn a_deadlock_is_reported_with_everybody_who_is_parked() {
             let guard = log.on_drop("main unwound");
             let _held = lock.lock();
             sedge::sleep(ms(3));
-            locker.join().unwrap();
-            drop(guard);
+            thread::park();
+            drop((locker, guard));
         });
     });
     let lines: Vec<_> = text.lines().collect();
@@ -261,9 +261,11 @@ fn a_deadlock_is_reported_with_everybody_who_is_parked() {
             );
         }
     };
-    shows(1, &["'main'", "parked (join) for ", file!()]);
+    shows(1, &["'main'", "parked (park) for ", file!()]);
     shows(2, &["'locker'", "parked (lock) for ", &line]);
-    shows(3, &["'helper'", ", daemon)", "parked (park) for "]);
+    shows(3, &["waits at ", &line, " for a Mutex"]);
+    shows(4, &["held by 'main'", ", taken at ", file!()]);
+    shows(5, &["'helper'", ", daemon)", "parked (park) for "]);
     assert_eq!(
         log.take(),
         ["main unwound"],
@@ -558,16 +560,21 @@ fn a_source_that_is_always_ready_does_not_starve_the_others() {
 #[test]
 fn a_thread_that_joins_itself_is_reported() {
     let _watchdog = Watchdog::new();
-    let text = panic_of(|| {
-        sedge::run(|| {
-            let own = Rc::new(RefCell::new(None));
-            let inner = Rc::clone(&own);
-            let thread = sedge::spawn(move || {
-                let own: sedge::JoinHandle<()> = inner.borrow_mut().take().unwrap();
-                own.join().unwrap();
-            });
-            own.replace(Some(thread));
+    let text = Rc::new(RefCell::new(String::new()));
+    let inner = Rc::clone(&text);
+    sedge::run(|| {
+        let own = Rc::new(RefCell::new(None));
+        let handle = Rc::clone(&own);
+        let thread = sedge::spawn(move || {
+            let own: sedge::JoinHandle<()> = handle.borrow_mut().take().unwrap();
+            inner.replace(panic_of(|| own.join()));
         });
+        own.replace(Some(thread));
     });
+    let text = text.take();
+    assert!(
+        text.starts_with("deadlock: a green thread would wait for itself"),
+        "{text}"
+    );
     assert!(text.contains("parked (join)"), "{text}");
 }
