@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use super::report::{Blocked, Deadlock, HeldBy, State, Stuck};
 use super::table::{Record, ThreadId};
-use super::{Scheduler, is_unwinding, with};
+use super::{Scheduler, with};
 use crate::stats::Reason;
 
 /// Something that green threads have and others wait for.
@@ -64,6 +64,7 @@ impl Held for ThreadId {
         Reason::Join
     }
 
+    #[inline]
     fn each_holder(&self, each: &mut dyn FnMut(Holder)) {
         each(Holder {
             thread: Some(*self),
@@ -72,32 +73,37 @@ impl Held for ThreadId {
     }
 }
 
-/// Where in its stack a parked green thread has its [`Want`].
+/// Where on its stack a parked green thread has its [`Want`].
 pub(super) type WantOnStack = NonNull<Want<'static>>;
 
-/// Notes what the running green thread is about to park for; it parks at once after this, without
-/// a deadline. If that would be for ever, because those who have it wait for this green thread, it
-/// is told so and must not park.
+/// Notes that the running green thread is about to park for `what`, which is that of `want`; it
+/// parks at once after this, without a deadline. If that would be for ever, because those who have
+/// it wait for this green thread, it is told so and must not park.
 ///
 /// One that unwinds cannot be told: the report goes to standard error, and it parks.
-#[inline]
-pub(crate) fn want(want: &Want<'_>) -> Result<(), Deadlock> {
-    let unwinding = is_unwinding();
+#[inline(always)]
+pub(crate) fn want<H: Held>(what: &H, want: &Want<'_>, unwinding: bool) -> Result<(), Deadlock> {
     let cycle = with(|scheduler| {
-        let cycle = scheduler.cycle(want);
+        let cycle = scheduler.cycle(what, want);
         if unwinding || cycle.is_none() {
             scheduler.running().want = Some(NonNull::from(want).cast());
         }
         cycle
     });
     match cycle {
-        Some(deadlock) if unwinding => {
-            let _ = writeln!(std::io::stderr(), "sedge: {deadlock}");
-            Ok(())
-        }
-        Some(deadlock) => Err(deadlock),
+        Some(deadlock) => tell(deadlock, unwinding),
         None => Ok(()),
     }
+}
+
+#[cold]
+fn tell(deadlock: Deadlock, unwinding: bool) -> Result<(), Deadlock> {
+    if !unwinding {
+        return Err(deadlock);
+    }
+    // Nothing can be done about a standard error that is closed.
+    let _ = writeln!(std::io::stderr(), "sedge: {deadlock}");
+    Ok(())
 }
 
 impl Scheduler {
@@ -111,8 +117,8 @@ impl Scheduler {
 
     /// The cycle that `want` of the running green thread would close.
     #[inline]
-    fn cycle(&mut self, want: &Want<'_>) -> Option<Deadlock> {
-        want.what.each_holder(&mut |holder| {
+    fn cycle<H: Held>(&mut self, what: &H, want: &Want<'_>) -> Option<Deadlock> {
+        what.each_holder(&mut |holder| {
             if let Some(id) = holder.thread {
                 self.mark_wanted(id);
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::owner::Owner;
 use super::wait_queue::WaitQueue;
-use crate::scheduler::{self, Nanos, Want};
+use crate::scheduler::{self, Nanos};
 
 /// A lock whose waiters park, with the methods and the poisoning of [`std::sync::Mutex`].
 ///
@@ -152,9 +152,8 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     fn wait(&self, deadline: Option<Nanos>) -> bool {
         let at = Location::caller();
-        let what = &self.owner;
-        let want = Want { what, at };
-        self.waiters.wait_for_lock(&want, deadline, at).is_ok()
+        let granted = self.waiters.wait_for_lock(&self.owner, at, deadline, at);
+        granted.is_ok()
     }
 
     /// Whether a panic or a cancellation has unwound a holder.

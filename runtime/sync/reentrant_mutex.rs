@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::owner::Owner;
 use super::wait_queue::WaitQueue;
-use crate::scheduler::{self, Nanos, Want};
+use crate::scheduler::{self, Nanos};
 
 /// A lock that its holder may take again. It is free when it was given up as often.
 ///
@@ -115,9 +115,8 @@ impl<T: ?Sized> ReentrantMutex<T> {
     #[cold]
     #[track_caller]
     fn wait(&self, deadline: Option<Nanos>, at: &'static Location<'static>) -> bool {
-        let what = &self.owner;
-        let want = Want { what, at };
-        self.waiters.wait_for_lock(&want, deadline, at).is_ok()
+        let granted = self.waiters.wait_for_lock(&self.owner, at, deadline, at);
+        granted.is_ok()
     }
 
     /// A guard for the caller, who has the lock.

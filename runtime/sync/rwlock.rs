@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::owner::{OwnerKey, Owners};
 use super::wait_queue::WaitQueue;
-use crate::scheduler::{self, Nanos, ThreadId, Want};
+use crate::scheduler::{self, Nanos, ThreadId};
 
 /// A lock for many readers or one writer, with the methods and the poisoning of
 /// [`std::sync::RwLock`].
@@ -240,7 +240,6 @@ impl<T: ?Sized> RwLock<T> {
         }
 
         let hand_over = HandOver(self);
-        let what = &self.owners;
         let request = Request {
             access,
             at,
@@ -248,7 +247,7 @@ impl<T: ?Sized> RwLock<T> {
         };
         let granted = self
             .waiters
-            .wait_for_lock(&Want { what, at }, deadline, request);
+            .wait_for_lock(&self.owners, at, deadline, request);
         let request = granted.ok()?;
         std::mem::forget(hand_over);
         request.key

@@ -25,11 +25,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 
 use slab::Slab;
 
-use crate::scheduler::{self, Nanos, Scheduler, ThreadId, Want};
+use crate::scheduler::{self, Held, Nanos, Scheduler, ThreadId};
 use crate::stats::Reason;
 use crate::thread;
 
@@ -151,13 +152,14 @@ impl<W> WaitQueue<W> {
     #[track_caller]
     pub(crate) fn wait_for_lock(
         &self,
-        want: &Want<'_>,
+        lock: &impl Held,
+        at: &'static Location<'static>,
         deadline: Option<Nanos>,
         what: W,
     ) -> Result<W, W> {
         let place = self.enter(what, None);
         let is_granted = || place.is_granted();
-        if thread::park_until_free(Reason::Lock, deadline, is_granted, want) {
+        if thread::park_until_free(lock, at, deadline, is_granted) {
             Ok(place.leave())
         } else {
             Err(place.leave())

@@ -9,8 +9,7 @@ use std::time::Duration;
 use super::unwind::{self, Payload};
 use super::wait::Completions;
 use super::{JoinError, Result, Thread, spawn};
-use crate::scheduler::{self, Nanos, ThreadId, Want};
-use crate::stats::Reason;
+use crate::scheduler::{self, Nanos, ThreadId};
 
 /// Where a body leaves its result, shared with whoever may want it.
 pub(super) struct Packet<T> {
@@ -117,12 +116,8 @@ impl<T> Packet<T> {
             return true;
         }
         let waiting = Waiting::new(self);
-        let want = Want {
-            what: &thread,
-            at: Location::caller(),
-        };
-        let has_ended = || self.is_finished();
-        let finished = unwind::park_until_free(Reason::Join, deadline, has_ended, &want);
+        let (at, has_ended) = (Location::caller(), || self.is_finished());
+        let finished = unwind::park_until_free(&thread, at, deadline, has_ended);
         if finished {
             // The one that ended has told everybody and forgotten them.
             std::mem::forget(waiting);

@@ -20,7 +20,7 @@ use super::spawn::{Builder, live};
 use super::unwind::{self, Payload, catch, contain, shield};
 use super::{JoinHandle, Result, Thread, ThreadId};
 use crate::coroutine::Resume;
-use crate::scheduler::{self, Held, Holder, Scheduler, Want};
+use crate::scheduler::{self, Held, Holder, Scheduler};
 use crate::stats::Reason;
 
 type Body<'a> = Box<dyn FnOnce(Resume) + 'a>;
@@ -84,9 +84,8 @@ impl Data {
 
     /// As [`wait`](Data::wait), but panics with a report if a child waits for the owner.
     fn join(&self, at: &'static Location<'static>) {
-        let want = Want { what: self, at };
         let are_gone = || self.running.borrow().is_empty();
-        unwind::park_until_free(Reason::Join, None, are_gone, &want);
+        unwind::park_until_free(self, at, None, are_gone);
     }
 
     fn cancel_all(&self) {

@@ -10,9 +10,9 @@
 //! return instead; they wait ([`park_always`]).
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
-use crate::scheduler::{self, Deadlock, Interrupt, Level, Nanos, ThreadId, Want};
+use crate::scheduler::{self, Held, Interrupt, Level, Nanos, ThreadId, Want};
 use crate::stats::Reason;
 
 /// What a panic carries.
@@ -74,7 +74,7 @@ pub(crate) fn park_always(reason: Reason, deadline: Option<Nanos>) {
 #[inline(always)]
 #[track_caller]
 pub(crate) fn park_until(reason: Reason, deadline: Option<Nanos>, done: impl Fn() -> bool) -> bool {
-    park_each_until(reason, deadline, done, || Ok(()))
+    park_wanting_until(None::<(&ThreadId, _)>, reason, deadline, done)
 }
 
 /// As [`park_until`], for what other green threads have.
@@ -84,35 +84,36 @@ pub(crate) fn park_until(reason: Reason, deadline: Option<Nanos>, done: impl Fn(
 /// With a report, if there is no deadline and they wait for this one in turn.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn park_until_free(
-    reason: Reason,
+pub(crate) fn park_until_free<H: Held>(
+    what: &H,
+    at: &'static Location<'static>,
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
-    want: &Want<'_>,
 ) -> bool {
-    park_each_until(reason, deadline, done, || {
-        if deadline.is_none() {
-            scheduler::want(want)
-        } else {
-            Ok(())
-        }
-    })
+    let want = if deadline.is_none() {
+        Some((what, Want { what, at }))
+    } else {
+        None
+    };
+    park_wanting_until(want, what.reason(), deadline, done)
 }
 
-/// Calls `before` each time before it parks.
 #[inline(always)]
 #[track_caller]
-fn park_each_until(
+fn park_wanting_until<H: Held>(
+    want: Option<(&H, Want<'_>)>,
     reason: Reason,
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
-    before: impl Fn() -> Result<(), Deadlock>,
 ) -> bool {
     while !done() {
-        if let Err(deadlock) = before() {
-            panic!("{deadlock}");
+        let unwinding = scheduler::is_unwinding();
+        if let Some((what, want)) = &want {
+            if let Err(deadlock) = scheduler::want(*what, want, unwinding) {
+                panic!("{deadlock}");
+            }
         }
-        let parked = if scheduler::is_unwinding() {
+        let parked = if unwinding {
             scheduler::park_unwinding(reason, deadline);
             Ok(())
         } else {
