@@ -159,7 +159,7 @@ pub mod net;
 pub mod os;
 
 pub use blocking::blocking;
-pub use scheduler::{Blocked, Deadlock, HeldBy, Policy, State, Stuck};
+pub use scheduler::{Blocked, Deadlock, HeldBy, Policy, Role, State, Stuck};
 pub use stack::StackGuard;
 pub use stats::{Parks, Reason, Stats};
 pub use thread::{

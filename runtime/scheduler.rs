@@ -93,7 +93,7 @@ pub(crate) use self::inbox::{Door, Flag, Message};
 pub(crate) use self::interrupt::{Interrupt, Level};
 pub use self::policy::Policy;
 use self::policy::RunQueue;
-pub use self::report::{Blocked, Deadlock, HeldBy, State, Stuck};
+pub use self::report::{Blocked, Deadlock, HeldBy, Role, State, Stuck};
 use self::suspend::Dumps;
 pub(crate) use self::suspend::{
     dump, is_unwinding, note_unwinding, others_unwind, park, park_unwinding, running_id,

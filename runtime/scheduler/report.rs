@@ -75,8 +75,22 @@ pub struct HeldBy {
     pub name: Option<String>,
     /// Where it was spawned; `None` if it has ended, and has left its guard behind.
     pub spawned_at: Option<&'static Location<'static>>,
-    /// Where it has taken the lock; `None` if it is a join that waits for it.
-    pub taken_at: Option<&'static Location<'static>>,
+    /// How it has it.
+    pub role: Role,
+    /// Where it took the lock, or waits for it; `None` if its end is waited for.
+    pub at: Option<&'static Location<'static>>,
+}
+
+/// How a green thread has what another waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Role {
+    /// It holds the lock.
+    Holder,
+    /// It waits for the lock too, and comes first.
+    Ahead,
+    /// It is what the other waits for: its end.
+    Awaited,
 }
 
 impl fmt::Display for Stuck {
@@ -115,10 +129,10 @@ impl fmt::Display for Blocked {
 
 impl fmt::Display for HeldBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = if self.taken_at.is_some() {
-            "held by"
-        } else {
-            "which is"
+        let verb = match self.role {
+            Role::Holder => "held by",
+            Role::Ahead => "behind",
+            Role::Awaited => "which is",
         };
         match (self.id, self.spawned_at) {
             (None, _) => write!(f, "{verb} code outside of sedge::run")?,
@@ -132,9 +146,10 @@ impl fmt::Display for HeldBy {
                 )?;
             }
         }
-        match self.taken_at {
-            Some(taken_at) => write!(f, ", taken at {taken_at}"),
-            None => Ok(()),
+        match (self.role, self.at) {
+            (_, None) => Ok(()),
+            (Role::Ahead, Some(at)) => write!(f, ", which waits at {at}"),
+            (_, Some(at)) => write!(f, ", taken at {at}"),
         }
     }
 }

@@ -10,7 +10,7 @@
 //! Nobody keeps the graph. A green thread that parks for something that others have leaves a
 //! [`Want`] on its stack, and its record points there for as long as it is parked. Whoever is about
 //! to park follows these pointers from what he wants; if they lead back to him, it would be for
-//! ever. All who are parked behind one thing wait for all its holders, for nobody overtakes.
+//! ever.
 //!
 //! Who can still give up is no part of a cycle: one that waits with a deadline, or inside of a
 //! `timeout`. Nor need those be looked at from whom nobody wants anything: a record says whether
@@ -22,7 +22,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use super::report::{Blocked, Deadlock, HeldBy, State, Stuck};
+use super::report::{Blocked, Deadlock, HeldBy, Role, State, Stuck};
 use super::table::{Record, ThreadId};
 use super::{Scheduler, with};
 use crate::stats::Reason;
@@ -42,8 +42,9 @@ pub(crate) trait Held {
 pub(crate) struct Holder {
     /// `None` if it was taken outside of `run`.
     pub(crate) thread: Option<ThreadId>,
-    /// Where it took that; `None` if it is the thing itself, as in a join.
-    pub(crate) taken_at: Option<&'static Location<'static>>,
+    pub(crate) role: Role,
+    /// Where it took that, or asked for it; `None` if its end is waited for.
+    pub(crate) at: Option<&'static Location<'static>>,
 }
 
 /// What a green thread waits for.
@@ -68,7 +69,8 @@ impl Held for ThreadId {
     fn each_holder(&self, each: &mut dyn FnMut(Holder)) {
         each(Holder {
             thread: Some(*self),
-            taken_at: None,
+            role: Role::Awaited,
+            at: None,
         });
     }
 }
@@ -250,7 +252,8 @@ impl From<Want<'_>> for Blocked {
                 id: holder.thread,
                 name: None,
                 spawned_at: None,
-                taken_at: holder.taken_at,
+                role: holder.role,
+                at: holder.at,
             });
         });
         Blocked {

@@ -5,7 +5,7 @@ use std::panic::Location;
 
 use slab::Slab;
 
-use crate::scheduler::{self, Held, Holder, ThreadId};
+use crate::scheduler::{self, Held, Holder, Role, ThreadId};
 use crate::stats::Reason;
 
 /// The one holder of a lock.
@@ -69,7 +69,8 @@ impl Held for Owner {
         if self.is_taken() {
             each(Holder {
                 thread: self.thread.get(),
-                taken_at: self.taken_at.get(),
+                role: Role::Holder,
+                at: self.taken_at.get(),
             });
         }
     }
@@ -101,8 +102,11 @@ impl Owners {
         taken_at: &'static Location<'static>,
     ) -> OwnerKey {
         if self.first.is_taken() {
-            let taken_at = Some(taken_at);
-            let holder = Holder { thread, taken_at };
+            let holder = Holder {
+                thread,
+                role: Role::Holder,
+                at: Some(taken_at),
+            };
             return OwnerKey(Some(self.more.borrow_mut().insert(holder)));
         }
         self.first.give(thread, taken_at);

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use super::owner::{OwnerKey, Owners};
 use super::wait_queue::WaitQueue;
-use crate::scheduler::{self, Nanos, ThreadId};
+use crate::scheduler::{self, Held, Holder, Nanos, Role, ThreadId};
+use crate::stats::Reason;
 
 /// A lock for many readers or one writer, with the methods and the poisoning of
 /// [`std::sync::RwLock`].
 ///
 /// Nobody overtakes: a reader that comes while a writer waits, waits behind it, so neither side can
 /// starve the other. For the same reason a green thread that has a read lock must not ask for
-/// another: if a writer has come between, it would wait for itself, and [is
+/// another: if a writer has come between, the two would wait for each other, and it [is
 /// told](crate::Deadlock).
 ///
 /// A panic or a cancellation that unwinds a writer poisons it. A reader's does not.
@@ -245,9 +246,11 @@ impl<T: ?Sized> RwLock<T> {
             at,
             key: None,
         };
-        let granted = self
-            .waiters
-            .wait_for_lock(&self.owners, at, deadline, request);
+        let waiters = &self.waiters;
+        let granted = match access {
+            Access::Read => waiters.wait_for_lock(&Turn(self), at, deadline, request),
+            Access::Write => waiters.wait_for_lock(&self.owners, at, deadline, request),
+        };
         let request = granted.ok()?;
         std::mem::forget(hand_over);
         request.key
@@ -272,7 +275,7 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Gives the lock to the first who wait, as far as it is free for them.
     fn hand_over(&self) {
-        while let Some(access) = self.waiters.peek(|request| request.access) {
+        while let Some(access) = self.waiters.peek(|_, request| request.access) {
             if !self.is_free_for(access) {
                 return;
             }
@@ -297,6 +300,33 @@ impl<T: ?Sized> RwLock<T> {
             unwinding: scheduler::is_unwinding(),
         };
         poisonable(guard, self.poisoned.get())
+    }
+}
+
+/// What a reader waits for: the writer who has the lock, or else the one who has asked for it
+/// before, for readers do not mind each other. That one may give up.
+struct Turn<'a, T: ?Sized>(&'a RwLock<T>);
+
+impl<T: ?Sized> Held for Turn<'_, T> {
+    fn kind(&self) -> &'static str {
+        self.0.owners.kind()
+    }
+
+    fn reason(&self) -> Reason {
+        Reason::Lock
+    }
+
+    fn each_holder(&self, each: &mut dyn FnMut(Holder)) {
+        if self.0.writing.get() {
+            return self.0.owners.each_holder(each);
+        }
+        let ahead = |thread, request: &Request| Holder {
+            thread: Some(thread),
+            role: Role::Ahead,
+            at: Some(request.at),
+        };
+        let first = self.0.waiters.peek(ahead);
+        first.into_iter().for_each(each);
     }
 }
 

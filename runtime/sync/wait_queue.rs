@@ -87,11 +87,12 @@ impl<W> WaitQueue<W> {
         self.waiters.borrow_mut().front().is_none()
     }
 
-    /// Looks at the note of the first who waits.
-    pub(crate) fn peek<R>(&self, look: impl FnOnce(&W) -> R) -> Option<R> {
+    /// Looks at the first who waits, and his note.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(ThreadId, &W) -> R) -> Option<R> {
         let mut waiters = self.waiters.borrow_mut();
         let first = waiters.front()?;
-        Some(look(&waiters.nodes[first].what))
+        let node = &waiters.nodes[first];
+        Some(look(node.owner, &node.what))
     }
 
     /// Grants the thing to the first who waits, and lets `give` write to its note, under a borrow

@@ -20,7 +20,7 @@ use super::spawn::{Builder, live};
 use super::unwind::{self, Payload, catch, contain, shield};
 use super::{JoinHandle, Result, Thread, ThreadId};
 use crate::coroutine::Resume;
-use crate::scheduler::{self, Held, Holder, Scheduler};
+use crate::scheduler::{self, Held, Holder, Role, Scheduler};
 use crate::stats::Reason;
 
 type Body<'a> = Box<dyn FnOnce(Resume) + 'a>;
@@ -121,7 +121,8 @@ impl Held for Data {
         for &id in &*self.running.borrow() {
             each(Holder {
                 thread: Some(id),
-                taken_at: None,
+                role: Role::Awaited,
+                at: None,
             });
         }
     }

@@ -155,7 +155,7 @@ fn a_writer_that_waits_for_a_reader_who_asks_again_is_a_cycle_of_the_readers() {
         until(writer.thread(), State::Parked(Reason::Lock));
         // It would stand behind the writer, who waits for `share`.
         let text = panic_of(|| drop(lock.read()));
-        has(&text, &["wait for itself", "an RwLock", "held by 'main'"]);
+        has(&text, &["behind 'writer'", "an RwLock", "held by 'main'"]);
         drop(share);
         writer.join().unwrap();
     });

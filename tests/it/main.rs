@@ -9,6 +9,7 @@ mod net;
 mod panics;
 mod remote;
 mod run;
+mod rwlock;
 mod scope;
 mod sync;
 mod thread;
