@@ -22,6 +22,7 @@ type Forks = [Mutex<()>; NAMES.len()];
 type Both<'a> = (MutexGuard<'a, ()>, MutexGuard<'a, ()>);
 
 /// A fork is a fork, even if its last user has left the table in a panic.
+#[track_caller]
 fn take(fork: &Mutex<()>) -> MutexGuard<'_, ()> {
     fork.lock().unwrap_or_else(PoisonError::into_inner)
 }
