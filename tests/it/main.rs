@@ -14,6 +14,7 @@ mod sync;
 mod sync_condvar;
 mod sync_meet;
 mod sync_once;
+mod sync_seeds;
 mod sync_semaphore;
 mod thread;
 mod tidy;

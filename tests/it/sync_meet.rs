@@ -40,7 +40,7 @@ fn a_set_event_lets_everybody_pass_without_a_scheduler() {
     let event = Event::default();
     assert!(!event.is_set());
     let text = panic_of(|| event.wait());
-    assert!(text.contains("outside"), "{text}");
+    assert!(text.contains("no sedge scheduler"), "{text}");
     event.set();
     event.set();
     event.wait();
@@ -122,7 +122,7 @@ fn a_barrier_for_one_or_nobody_keeps_nobody() {
         assert!(barrier.wait().is_leader());
         assert!(barrier.wait().is_leader());
     }
-    assert!(panic_of(|| Barrier::new(2).wait()).contains("outside"));
+    assert!(panic_of(|| Barrier::new(2).wait()).contains("no sedge scheduler"));
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_group_of_one_needs_no_scheduler() {
     WaitGroup::new().wait();
     let group = WaitGroup::new();
     let other = group.clone();
-    assert!(panic_of(|| group.wait()).contains("outside"));
+    assert!(panic_of(|| group.wait()).contains("no sedge scheduler"));
     other.wait();
 }
 

@@ -41,7 +41,7 @@ fn a_closure_that_waits_runs_once_and_everybody_waits_for_its_end() {
 fn a_once_needs_no_scheduler_unless_it_waits() {
     let once = Once::new();
     let text = panic_of(|| once.wait());
-    assert!(text.contains("outside"), "{text}");
+    assert!(text.contains("no sedge scheduler"), "{text}");
     let calls = Cell::new(0);
     once.call_once(|| calls.set(1));
     once.call_once(|| calls.set(2));
