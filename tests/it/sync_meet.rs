@@ -147,37 +147,33 @@ fn who_is_cancelled_at_a_barrier_has_not_come() {
 }
 
 #[test]
-fn whoever_is_cancelled_at_a_barrier_the_next_round_is_complete() {
+fn whoever_is_cancelled_at_a_barrier_nobody_passes_alone() {
     cancel_at_each_moment(|aim| {
         let barrier = Rc::new(Barrier::new(2));
-        let passed = Rc::new(Cell::new(0));
-        let come = |rounds| {
+        let passed = Rc::new(Cell::new((0, 0)));
+        let pass = {
             let (barrier, passed) = (Rc::clone(&barrier), Rc::clone(&passed));
-            sedge::spawn(move || {
-                for _ in 0..rounds {
-                    barrier.wait();
-                    passed.set(passed.get() + 1);
-                }
-            })
+            move || {
+                let leads = barrier.wait().is_leader();
+                let (leaders, all) = passed.get();
+                passed.set((leaders + usize::from(leads), all + 1));
+            }
+        };
+        let come = |rounds| {
+            let pass = pass.clone();
+            sedge::spawn(move || (0..rounds).for_each(|_| pass()))
         };
         let victim = come(2);
         aim.at(&victim);
         let other = come(4);
-        // It comes as often as it must for the other to pass four times.
         while !(victim.is_finished() && other.is_finished()) {
             sedge::yield_now();
-            if other.thread().state() == State::Parked(Reason::Barrier) && victim.is_finished() {
-                barrier.wait();
-                passed.set(passed.get() + 1);
+            let alone = other.thread().state() == State::Parked(Reason::Barrier);
+            if victim.is_finished() && alone {
+                pass();
             }
         }
-        other.join().unwrap();
-        // Everybody passes with somebody.
-        assert!(passed.get() >= 7, "{} passed", passed.get());
-        let last = come(1);
-        until(last.thread(), State::Parked(Reason::Barrier));
-        assert!(barrier.wait().is_leader());
-        last.join().unwrap();
+        assert_eq!(passed.get(), (4, 8));
     });
 }
 
