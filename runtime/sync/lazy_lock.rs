@@ -16,7 +16,9 @@ use super::once::Once;
 /// use sedge::sync::LazyLock;
 ///
 /// thread_local! {
-///     static SQUARES: LazyLock<Vec<u32>> = const { LazyLock::new(|| (0..4).map(|i| i * i).collect()) };
+///     static SQUARES: LazyLock<Vec<u32>> = const {
+///         LazyLock::new(|| (0..4).map(|i| i * i).collect())
+///     };
 /// }
 ///
 /// assert_eq!(SQUARES.with(|squares| squares.len()), 4);
