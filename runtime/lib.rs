@@ -61,8 +61,7 @@
 //! * Deep recursion and large arrays: a green stack is 256 KiB by default, where std gives an OS
 //!   thread 2 MiB and `main` has 8 MiB as a rule. [`Config::stack_size`] asks for more.
 //! * A lock in a `static`: [`sync::Mutex`] is not `Sync`. Put it into a `thread_local!` of std's.
-//! * `RwLock`, `Condvar`, `Barrier` and `mpsc` are not in [`sync`] yet, and std's stop the OS
-//!   thread when they wait.
+//! * `RwLock` and `mpsc` are not in [`sync`] yet, and std's stop the OS thread when they wait.
 //! * What is made of a failed join: a [`JoinError`] where std has the bare payload. Give
 //!   [`into_panic`](JoinError::into_panic) to `resume_unwind`, but ask
 //!   [`is_cancelled`](JoinError::is_cancelled) first.
@@ -115,7 +114,7 @@
 //! | 1 engines | `coroutine` `reactor` | one suspended stack; from readiness to who waits |
 //! | 2 loop | `scheduler` | who runs, who waits, and the loop |
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
-//! | 4 waiting | [`sync`] `blocking` | locks; OS threads for what cannot yield |
+//! | 4 waiting | [`sync`] [`queue`] `blocking` | locks; items; OS threads for what cannot yield |
 //! | 5 I/O | [`io`] [`net`] [`os`] | the one retry loop; sockets |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -150,6 +149,8 @@ pub mod time;
 
 // Floor 4, waiting for each other, and for what cannot yield.
 pub mod sync;
+
+pub mod queue;
 
 mod blocking;
 

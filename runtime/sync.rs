@@ -104,14 +104,30 @@
 //! which `run` reports. And one of readers and writers that closes because a writer between them
 //! gave up.
 
+mod barrier;
+mod condvar;
+mod event;
+mod lazy_lock;
 mod mutex;
+mod once;
+mod once_lock;
 mod owner;
 mod reentrant_mutex;
 mod rwlock;
+mod semaphore;
+mod wait_group;
 pub(crate) mod wait_queue;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 
+pub use self::barrier::{Barrier, BarrierWaitResult};
+pub use self::condvar::{Condvar, WaitTimeoutResult};
+pub use self::event::Event;
+pub use self::lazy_lock::LazyLock;
 pub use self::mutex::{Mutex, MutexGuard};
+pub use self::once::{Once, OnceState};
+pub use self::once_lock::OnceLock;
 pub use self::reentrant_mutex::{ReentrantMutex, ReentrantMutexGuard};
 pub use self::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use self::semaphore::{Permit, Semaphore};
+pub use self::wait_group::WaitGroup;
