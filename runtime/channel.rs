@@ -41,6 +41,7 @@ mod core;
 mod error;
 mod future;
 mod iter;
+pub mod remote;
 mod select;
 mod select_macro;
 mod timer;
@@ -122,7 +123,7 @@ impl<T> Sender<T> {
     #[track_caller]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         self.core
-            .send(message, None)
+            .send(message, || None)
             .map_err(|error| SendError(error.into_inner()))
     }
 
@@ -155,10 +156,10 @@ impl<T> Sender<T> {
     ///
     /// # Panics
     ///
-    /// Outside [`run`](crate::run).
+    /// If it must wait outside [`run`](crate::run).
     #[track_caller]
     pub fn send_timeout(&self, message: T, limit: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.core.send(message, Some(from_now(limit)))
+        self.core.send(message, || Some(from_now(limit)))
     }
 
     /// As [`send`](Sender::send), until `deadline` at most.
@@ -169,10 +170,10 @@ impl<T> Sender<T> {
     ///
     /// # Panics
     ///
-    /// Outside [`run`](crate::run).
+    /// If it must wait outside [`run`](crate::run).
     #[track_caller]
     pub fn send_deadline(&self, message: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
-        self.core.send(message, Some(core::at(deadline)))
+        self.core.send(message, || Some(core::at(deadline)))
     }
 
     /// Whether no message lies in the channel; always so in a rendezvous.
@@ -254,7 +255,7 @@ impl<T> Receiver<T> {
     #[inline]
     #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.core.recv(None).map_err(|_| RecvError)
+        self.core.recv(|| None).map_err(|_| RecvError)
     }
 
     /// Takes the next message if there is one.
@@ -286,10 +287,10 @@ impl<T> Receiver<T> {
     ///
     /// # Panics
     ///
-    /// Outside [`run`](crate::run).
+    /// If it must wait outside [`run`](crate::run).
     #[track_caller]
     pub fn recv_timeout(&self, limit: Duration) -> Result<T, RecvTimeoutError> {
-        self.recv_until(from_now(limit))
+        self.recv_until(|| from_now(limit))
     }
 
     /// As [`recv`](Receiver::recv), until `deadline` at most.
@@ -300,15 +301,16 @@ impl<T> Receiver<T> {
     ///
     /// # Panics
     ///
-    /// Outside [`run`](crate::run).
+    /// If it must wait outside [`run`](crate::run).
     #[track_caller]
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.recv_until(core::at(deadline))
+        self.recv_until(|| core::at(deadline))
     }
 
     #[track_caller]
-    fn recv_until(&self, deadline: Nanos) -> Result<T, RecvTimeoutError> {
-        self.core.recv(Some(deadline)).map_err(|error| match error {
+    fn recv_until(&self, deadline: impl FnOnce() -> Nanos) -> Result<T, RecvTimeoutError> {
+        let received = self.core.recv(|| Some(deadline()));
+        received.map_err(|error| match error {
             TryRecvError::Empty => RecvTimeoutError::Timeout,
             TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
         })

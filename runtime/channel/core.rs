@@ -109,7 +109,7 @@ impl<T> Core<T> {
     pub(super) fn send(
         &self,
         message: T,
-        deadline: Option<Nanos>,
+        deadline: impl FnOnce() -> Option<Nanos>,
     ) -> Result<(), SendTimeoutError<T>> {
         let message = match self.try_send(message) {
             Ok(()) => return Ok(()),
@@ -120,7 +120,7 @@ impl<T> Core<T> {
         };
         let place = self.to_send.enter(Some(message), None);
         self.notify();
-        match place.wait(Reason::Channel, deadline) {
+        match place.wait(Reason::Channel, deadline()) {
             Ok(None) => Ok(()),
             Ok(Some(message)) => Err(SendTimeoutError::Disconnected(message)),
             Err(message) => Err(SendTimeoutError::Timeout(
@@ -198,7 +198,7 @@ impl<T> Core<T> {
     /// Receives; waits for a message.
     #[inline]
     #[track_caller]
-    pub(super) fn recv(&self, deadline: Option<Nanos>) -> Result<T, TryRecvError> {
+    pub(super) fn recv(&self, deadline: impl FnOnce() -> Option<Nanos>) -> Result<T, TryRecvError> {
         if let Some(message) = self.take() {
             return Ok(message);
         }
@@ -206,14 +206,14 @@ impl<T> Core<T> {
             return Err(TryRecvError::Disconnected);
         }
         if let Some(timer) = &self.timer {
-            return self.wait_for_timer(timer, deadline);
+            return self.wait_for_timer(timer, deadline());
         }
         let place = self.to_receive.enter(Slot::EMPTY, None);
         if !self.to_send.is_empty() {
             self.settle();
         }
         self.notify();
-        match place.wait(Reason::Channel, deadline) {
+        match place.wait(Reason::Channel, deadline()) {
             Ok(slot) => slot.message.ok_or(TryRecvError::Disconnected),
             Err(_) => Err(TryRecvError::Empty),
         }
@@ -360,7 +360,7 @@ impl<T> Core<T> {
         self.withdraw();
         // It has waited between being told and sending, and somebody else was faster.
         sent.or_else(|message| {
-            self.send(message, None)
+            self.send(message, || None)
                 .map_err(SendTimeoutError::into_inner)
         })
     }

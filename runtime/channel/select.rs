@@ -156,9 +156,26 @@ impl<T> Operation for Receiver<T> {
 /// How long to wait.
 #[derive(Clone, Copy)]
 enum Limit {
-    /// Not at all.
     Now,
-    Until(Option<Nanos>),
+    Never,
+    After(Duration),
+    At(Instant),
+}
+
+impl Limit {
+    /// When it ends, counted from now.
+    #[track_caller]
+    fn deadline(self) -> Option<Nanos> {
+        match self {
+            Limit::Now | Limit::Never => None,
+            Limit::After(limit) => Some(from_now(limit)),
+            Limit::At(deadline) => Some(at(deadline)),
+        }
+    }
+
+    fn is_now(self) -> bool {
+        matches!(self, Limit::Now)
+    }
 }
 
 /// Waits for one of several operations on channels, which may be made up while the program runs.
@@ -257,7 +274,7 @@ impl<'a> Select<'a> {
             !self.operations.is_empty(),
             "no operations have been added to `Select`"
         );
-        let selected = self.run(Limit::Until(None));
+        let selected = self.run(Limit::Never);
         selected.expect("without a deadline, it comes back with an operation or not at all")
     }
 
@@ -278,14 +295,13 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     ///
-    /// Outside [`run`](crate::run).
+    /// If it must wait outside [`run`](crate::run).
     #[track_caller]
     pub fn select_timeout(
         &mut self,
         limit: Duration,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        self.run(Limit::Until(Some(from_now(limit))))
-            .ok_or(SelectTimeoutError)
+        self.run(Limit::After(limit)).ok_or(SelectTimeoutError)
     }
 
     /// As [`select`](Select::select), until `deadline` at most.
@@ -296,14 +312,13 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     ///
-    /// Outside [`run`](crate::run).
+    /// If it must wait outside [`run`](crate::run).
     #[track_caller]
     pub fn select_deadline(
         &mut self,
         deadline: Instant,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        self.run(Limit::Until(Some(at(deadline))))
-            .ok_or(SelectTimeoutError)
+        self.run(Limit::At(deadline)).ok_or(SelectTimeoutError)
     }
 
     /// Waits until one of the operations is ready, and tells its index. It is not begun: somebody
@@ -329,7 +344,7 @@ impl<'a> Select<'a> {
             !self.operations.is_empty(),
             "no operations have been added to `Select`"
         );
-        let index = self.watch(Limit::Until(None));
+        let index = self.watch(Limit::Never);
         index.expect("without a deadline, it comes back with an operation or not at all")
     }
 
@@ -350,11 +365,10 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     ///
-    /// Outside [`run`](crate::run).
+    /// If it must wait outside [`run`](crate::run).
     #[track_caller]
     pub fn ready_timeout(&mut self, limit: Duration) -> Result<usize, ReadyTimeoutError> {
-        self.watch(Limit::Until(Some(from_now(limit))))
-            .ok_or(ReadyTimeoutError)
+        self.watch(Limit::After(limit)).ok_or(ReadyTimeoutError)
     }
 
     /// As [`ready`](Select::ready), until `deadline` at most.
@@ -365,11 +379,10 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     ///
-    /// Outside [`run`](crate::run).
+    /// If it must wait outside [`run`](crate::run).
     #[track_caller]
     pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
-        self.watch(Limit::Until(Some(at(deadline))))
-            .ok_or(ReadyTimeoutError)
+        self.watch(Limit::At(deadline)).ok_or(ReadyTimeoutError)
     }
 
     /// The place of an operation of which `is_ready` holds, beginning at a random one.
@@ -403,11 +416,10 @@ impl<'a> Select<'a> {
         if let Some(place) = self.find(|operation| operation.is_ready(None)) {
             return Some(self.selected(place, None));
         }
-        let deadline = match limit {
-            Limit::Until(deadline) => deadline,
-            Limit::Now if self.any(|operation| operation.is_offered(None)) => None,
-            Limit::Now => return None,
-        };
+        if limit.is_now() && !self.any(|operation| operation.is_offered(None)) {
+            return None;
+        }
+        let deadline = limit.deadline();
         let entered = Entered::new(self);
         let claim = Some(&entered.claim);
         let decided = || {
@@ -431,21 +443,25 @@ impl<'a> Select<'a> {
 
     #[track_caller]
     fn watch(&self, limit: Limit) -> Option<usize> {
+        let is_ready =
+            |operation: &dyn Operation| operation.is_ready(None) || operation.is_offered(None);
+        if let Some(place) = self.find(is_ready) {
+            return Some(self.operations[place].0);
+        }
+        if limit.is_now() {
+            return None;
+        }
+        let deadline = limit.deadline();
         loop {
-            let is_ready =
-                |operation: &dyn Operation| operation.is_ready(None) || operation.is_offered(None);
-            if let Some(place) = self.find(is_ready) {
-                return Some(self.operations[place].0);
-            }
-            let Limit::Until(deadline) = limit else {
-                return None;
-            };
-            if deadline.is_some_and(has_passed) {
-                return None;
-            }
             let watching = Watching::new(self);
             let until = earlier(deadline, self.next());
             thread::park_until(Reason::Channel, until, || watching.claim.get());
+            if let Some(place) = self.find(is_ready) {
+                return Some(self.operations[place].0);
+            }
+            if deadline.is_some_and(has_passed) {
+                return None;
+            }
         }
     }
 

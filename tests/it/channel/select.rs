@@ -279,13 +279,15 @@ fn a_select_that_was_told_of_room_and_goes_elsewhere_tells_the_next() {
 fn try_recv_lets_a_select_make_its_message() {
     util::run(|| {
         let (sender, receiver) = bounded(0);
+        let clone = sender.clone();
         let select = sedge::spawn(move || {
-            select! { send(sender, 4) -> sent => sent.unwrap() }
+            select! { send(clone, 4) -> sent => sent.unwrap() }
         });
         until(select.thread(), WAITS);
         assert_eq!(receiver.try_recv(), Ok(4));
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
         select.join().unwrap();
+        drop(sender);
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
     });
 }
@@ -342,7 +344,7 @@ fn the_biased_one_takes_the_first_that_is_ready() {
     }
     for _ in 0..20 {
         select_biased! {
-            recv(receiver) -> message => drop(message),
+            recv(receiver) -> message => assert!(message.is_ok()),
             recv(second) -> _ => unreachable!(),
         }
     }
