@@ -11,6 +11,7 @@ mod panics;
 mod remote;
 mod run;
 mod scope;
+mod seeds;
 mod sync;
 mod thread;
 mod tidy;
