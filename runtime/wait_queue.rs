@@ -22,13 +22,12 @@
 //! for itself whether it can go on is *poked*: it wakes and keeps its place meanwhile.
 //!
 //! Entering, granting and leaving, also out of turn, take constant time and, once the queue has
-//! been as long as it gets, no memory: waiters are a list linked through the slots of a slab.
+//! been as long as it gets, no memory: waiters are a list linked through the slots of a vector, which are
+//! written in place: moving nodes in and out as a whole, as a slab does, costs more than all else.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
-
-use slab::Slab;
 
 use crate::scheduler::{self, Nanos, Scheduler, ThreadId};
 use crate::stats::Reason;
@@ -36,26 +35,31 @@ use crate::thread;
 
 /// Who waits for one object.
 pub(crate) struct WaitQueue<W = ()> {
-    waiters: RefCell<Waiters<W>>,
+    /// The first and the last in the list, those included that will be passed over. Outside, so
+    /// that one look says that nobody waits, which is so most of the time.
+    first: Cell<u32>,
+    last: Cell<u32>,
+    nodes: RefCell<Nodes<W>>,
 }
 
 /// Set when one of several queues has granted; the others must not.
 pub(crate) type Claim = Rc<Cell<bool>>;
 
-struct Waiters<W> {
-    nodes: Slab<Node<W>>,
-    first: usize,
-    last: usize,
+struct Nodes<W> {
+    slots: Vec<Node<W>>,
+    /// The first free slot; `next` leads to the others.
+    free: u32,
 }
 
 struct Node<W> {
     /// Whom to wake; whoever waits in a future has left a waker in his note.
     owner: Option<ThreadId>,
-    what: W,
+    /// `None` in a free slot.
+    what: Option<W>,
     claim: Option<Claim>,
+    previous: u32,
+    next: u32,
     state: State,
-    previous: usize,
-    next: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,15 +73,16 @@ enum State {
 }
 
 /// No node.
-const NONE: usize = usize::MAX;
+const NONE: u32 = u32::MAX;
 
 impl<W> WaitQueue<W> {
     pub(crate) const fn new() -> WaitQueue<W> {
         WaitQueue {
-            waiters: RefCell::new(Waiters {
-                nodes: Slab::new(),
-                first: NONE,
-                last: NONE,
+            first: Cell::new(NONE),
+            last: Cell::new(NONE),
+            nodes: RefCell::new(Nodes {
+                slots: Vec::new(),
+                free: NONE,
             }),
         }
     }
@@ -85,23 +90,23 @@ impl<W> WaitQueue<W> {
     /// Whether nobody waits that could be granted something.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiters.borrow_mut().front().is_none()
+        self.first.get() == NONE || self.front(&mut self.nodes.borrow_mut()).is_none()
     }
 
     /// Looks at the note of the first who waits.
     pub(crate) fn peek<R>(&self, look: impl FnOnce(&W) -> R) -> Option<R> {
-        let mut waiters = self.waiters.borrow_mut();
-        let first = waiters.front()?;
-        Some(look(&waiters.nodes[first].what))
+        let mut nodes = self.nodes.borrow_mut();
+        let first = self.front(&mut nodes)?;
+        Some(look(nodes.at(first).what()))
     }
 
     /// The first who waits of whom `wanted` holds, told by his claim and his note.
-    pub(crate) fn find(&self, wanted: impl Fn(Option<&Claim>, &W) -> bool) -> Option<usize> {
-        let mut waiters = self.waiters.borrow_mut();
-        let mut next = waiters.front()?;
-        while let Some(node) = waiters.nodes.get(next) {
-            let is_taken = node.claim.as_ref().is_some_and(|claim| claim.get());
-            if !is_taken && wanted(node.claim.as_ref(), &node.what) {
+    pub(crate) fn find(&self, wanted: impl Fn(Option<&Claim>, &W) -> bool) -> Option<u32> {
+        let mut nodes = self.nodes.borrow_mut();
+        let mut next = self.front(&mut nodes)?;
+        while next != NONE {
+            let node = nodes.at(next);
+            if !node.is_taken() && wanted(node.claim.as_ref(), node.what()) {
                 return Some(next);
             }
             next = node.next;
@@ -110,10 +115,10 @@ impl<W> WaitQueue<W> {
     }
 
     /// Looks at the claim and the note of one that [`find`](WaitQueue::find) found.
-    pub(crate) fn look_at<R>(&self, key: usize, look: impl FnOnce(Option<&Claim>, &W) -> R) -> R {
-        let waiters = self.waiters.borrow();
-        let node = &waiters.nodes[key];
-        look(node.claim.as_ref(), &node.what)
+    pub(crate) fn look_at<R>(&self, key: u32, look: impl FnOnce(Option<&Claim>, &W) -> R) -> R {
+        let mut nodes = self.nodes.borrow_mut();
+        let node = nodes.at(key);
+        look(node.claim.as_ref(), node.what())
     }
 
     /// Whether somebody waits whose claim is not `claim`.
@@ -125,36 +130,40 @@ impl<W> WaitQueue<W> {
     /// of the queue. `None` if there is nobody, and `give` was not called.
     #[inline]
     pub(crate) fn grant<R>(&self, give: impl FnOnce(&mut W) -> R) -> Option<R> {
-        let mut waiters = self.waiters.borrow_mut();
-        let first = waiters.front()?;
-        Some(waiters.grant(first, give))
+        if self.first.get() == NONE {
+            return None;
+        }
+        let mut nodes = self.nodes.borrow_mut();
+        let first = self.front(&mut nodes)?;
+        Some(self.grant_node(&mut nodes, first, give))
     }
 
     /// As [`grant`](WaitQueue::grant), for who must know to whom.
     #[inline]
     pub(crate) fn grant_to<R>(&self, give: impl FnOnce(ThreadId, &mut W) -> R) -> Option<R> {
-        let mut waiters = self.waiters.borrow_mut();
-        let first = waiters.front()?;
-        let owner = waiters.nodes[first].owner?;
-        Some(waiters.grant(first, |what| give(owner, what)))
+        let mut nodes = self.nodes.borrow_mut();
+        let first = self.front(&mut nodes)?;
+        let owner = nodes.at(first).owner?;
+        Some(self.grant_node(&mut nodes, first, |what| give(owner, what)))
     }
 
     /// As [`grant`](WaitQueue::grant), out of turn: to one that [`find`](WaitQueue::find) found.
-    pub(crate) fn grant_at<R>(&self, key: usize, give: impl FnOnce(&mut W) -> R) -> R {
-        self.waiters.borrow_mut().grant(key, give)
+    pub(crate) fn grant_at<R>(&self, key: u32, give: impl FnOnce(&mut W) -> R) -> R {
+        self.grant_node(&mut self.nodes.borrow_mut(), key, give)
     }
 
     /// Wakes one that [`find`](WaitQueue::find) found, who keeps its place and looks for itself.
-    pub(crate) fn poke(&self, key: usize) {
-        let owner = self.waiters.borrow().nodes[key].owner;
+    pub(crate) fn poke(&self, key: u32) {
+        let owner = self.nodes.borrow_mut().at(key).owner;
         wake(owner);
     }
 
     /// Wakes everybody, as [`poke`](WaitQueue::poke) does.
     pub(crate) fn poke_all(&self) {
-        let waiters = self.waiters.borrow();
-        let mut next = waiters.first;
-        while let Some(node) = waiters.nodes.get(next) {
+        let mut nodes = self.nodes.borrow_mut();
+        let mut next = self.first.get();
+        while next != NONE {
+            let node = nodes.at(next);
             wake(node.owner);
             next = node.next;
         }
@@ -182,27 +191,115 @@ impl<W> WaitQueue<W> {
 
     #[inline]
     fn enter_as(&self, owner: Option<ThreadId>, what: W, claim: Option<Claim>) -> Place<'_, W> {
-        let mut waiters = self.waiters.borrow_mut();
-        let previous = waiters.last;
-        let key = waiters.nodes.insert(Node {
-            owner,
-            what,
-            claim,
-            state: State::Waiting,
-            previous,
-            next: NONE,
-        });
-        match waiters.nodes.get_mut(previous) {
-            Some(previous) => previous.next = key,
-            None => waiters.first = key,
+        let mut nodes = self.nodes.borrow_mut();
+        let previous = self.last.get();
+        let mut key = nodes.free;
+        if key == NONE {
+            key = nodes.grow();
         }
-        waiters.last = key;
+        let node = nodes.at(key);
+        let next_free = node.next;
+        node.owner = owner;
+        node.what = Some(what);
+        node.claim = claim;
+        node.previous = previous;
+        node.next = NONE;
+        node.state = State::Waiting;
+        nodes.free = next_free;
+        match previous {
+            NONE => self.first.set(key),
+            previous => nodes.at(previous).next = key,
+        }
+        self.last.set(key);
         Place { queue: self, key }
     }
 
     /// A place that was entered and then kept by its [key](Place::into_key).
-    pub(crate) fn place(&self, key: usize) -> Place<'_, W> {
+    pub(crate) fn place(&self, key: u32) -> Place<'_, W> {
         Place { queue: self, key }
+    }
+
+    /// The first that may be granted something. Those that have got it elsewhere leave the list.
+    #[inline]
+    fn front(&self, nodes: &mut Nodes<W>) -> Option<u32> {
+        loop {
+            let first = self.first.get();
+            if first == NONE {
+                return None;
+            }
+            let node = nodes.at(first);
+            if !node.is_taken() {
+                return Some(first);
+            }
+            node.state = State::PassedOver;
+            self.unlink(nodes, first);
+        }
+    }
+
+    #[inline]
+    fn grant_node<R>(&self, nodes: &mut Nodes<W>, key: u32, give: impl FnOnce(&mut W) -> R) -> R {
+        self.unlink(nodes, key);
+        let node = nodes.at(key);
+        node.state = State::Granted;
+        if let Some(claim) = &node.claim {
+            claim.set(true);
+        }
+        let owner = node.owner;
+        let given = give(node.what.as_mut().expect(NOTE));
+        wake(owner);
+        given
+    }
+
+    #[inline]
+    fn unlink(&self, nodes: &mut Nodes<W>, key: u32) {
+        let node = nodes.at(key);
+        let (previous, next) = (node.previous, node.next);
+        match previous {
+            NONE => self.first.set(next),
+            previous => nodes.at(previous).next = next,
+        }
+        match next {
+            NONE => self.last.set(previous),
+            next => nodes.at(next).previous = previous,
+        }
+    }
+}
+
+const NOTE: &str = "who is in the queue has a note there";
+
+impl<W> Nodes<W> {
+    #[inline]
+    fn at(&mut self, key: u32) -> &mut Node<W> {
+        &mut self.slots[key as usize]
+    }
+
+    /// One more slot, which is free.
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        let key =
+            u32::try_from(self.slots.len()).expect("four billion stacks do not fit in memory");
+        self.slots.push(Node {
+            owner: None,
+            what: None,
+            claim: None,
+            previous: NONE,
+            next: NONE,
+            state: State::PassedOver,
+        });
+        key
+    }
+}
+
+impl<W> Node<W> {
+    #[inline]
+    fn what(&self) -> &W {
+        self.what.as_ref().expect(NOTE)
+    }
+
+    /// Whether another queue has granted to its owner.
+    #[inline]
+    fn is_taken(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.get())
     }
 }
 
@@ -219,49 +316,6 @@ pub(crate) fn is_same(one: Option<&Claim>, other: Option<&Claim>) -> bool {
     matches!((one, other), (Some(one), Some(other)) if Rc::ptr_eq(one, other))
 }
 
-impl<W> Waiters<W> {
-    /// The first that may be granted something. Those that have got it elsewhere leave the list.
-    #[inline]
-    fn front(&mut self) -> Option<usize> {
-        loop {
-            let first = self.first;
-            let node = self.nodes.get_mut(first)?;
-            if !node.claim.as_ref().is_some_and(|claim| claim.get()) {
-                return Some(first);
-            }
-            node.state = State::PassedOver;
-            self.unlink(first);
-        }
-    }
-
-    #[inline]
-    fn grant<R>(&mut self, key: usize, give: impl FnOnce(&mut W) -> R) -> R {
-        self.unlink(key);
-        let node = &mut self.nodes[key];
-        node.state = State::Granted;
-        if let Some(claim) = &node.claim {
-            claim.set(true);
-        }
-        let owner = node.owner;
-        let given = give(&mut node.what);
-        wake(owner);
-        given
-    }
-
-    #[inline]
-    fn unlink(&mut self, key: usize) {
-        let Node { previous, next, .. } = self.nodes[key];
-        match self.nodes.get_mut(previous) {
-            Some(previous) => previous.next = next,
-            None => self.first = next,
-        }
-        match self.nodes.get_mut(next) {
-            Some(next) => next.previous = previous,
-            None => self.last = previous,
-        }
-    }
-}
-
 impl<W> fmt::Debug for WaitQueue<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitQueue").finish_non_exhaustive()
@@ -271,13 +325,13 @@ impl<W> fmt::Debug for WaitQueue<W> {
 /// The place of a green thread in a queue; it leaves when this is dropped.
 pub(crate) struct Place<'a, W> {
     queue: &'a WaitQueue<W>,
-    key: usize,
+    key: u32,
 }
 
 impl<W> Place<'_, W> {
     #[inline]
     pub(crate) fn is_granted(&self) -> bool {
-        self.queue.waiters.borrow().nodes[self.key].state == State::Granted
+        self.queue.nodes.borrow_mut().at(self.key).state == State::Granted
     }
 
     /// As [`WaitQueue::wait`].
@@ -301,11 +355,12 @@ impl<W> Place<'_, W> {
 
     /// Writes into the note.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut W) -> R) -> R {
-        change(&mut self.queue.waiters.borrow_mut().nodes[self.key].what)
+        let mut nodes = self.queue.nodes.borrow_mut();
+        change(nodes.at(self.key).what.as_mut().expect(NOTE))
     }
 
     /// Stays in the queue, for the [place](WaitQueue::place) of that key to leave.
-    pub(crate) fn into_key(self) -> usize {
+    pub(crate) fn into_key(self) -> u32 {
         let key = self.key;
         std::mem::forget(self);
         key
@@ -313,11 +368,16 @@ impl<W> Place<'_, W> {
 
     #[inline]
     fn remove(&self) -> W {
-        let mut waiters = self.queue.waiters.borrow_mut();
-        if waiters.nodes[self.key].state == State::Waiting {
-            waiters.unlink(self.key);
+        let mut nodes = self.queue.nodes.borrow_mut();
+        if nodes.at(self.key).state == State::Waiting {
+            self.queue.unlink(&mut nodes, self.key);
         }
-        waiters.nodes.remove(self.key).what
+        let free = nodes.free;
+        nodes.free = self.key;
+        let node = nodes.at(self.key);
+        node.next = free;
+        node.claim = None;
+        node.what.take().expect(NOTE)
     }
 }
 

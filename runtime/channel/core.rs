@@ -267,11 +267,11 @@ impl<T> Core<T> {
     }
 
     /// The first sender who is not the owner of `claim`.
-    fn first_sender(&self, claim: Option<&Claim>) -> Option<usize> {
+    fn first_sender(&self, claim: Option<&Claim>) -> Option<u32> {
         self.to_send.find(|other, _| !is_same(claim, other))
     }
 
-    fn has_note(&self, sender: usize) -> bool {
+    fn has_note(&self, sender: u32) -> bool {
         self.to_send.look_at(sender, |_, note| note.is_some())
     }
 
@@ -282,7 +282,7 @@ impl<T> Core<T> {
     }
 
     /// The first who waits to send and could: there is room, or somebody else waits to receive.
-    fn first_able(&self) -> Option<usize> {
+    fn first_able(&self) -> Option<u32> {
         let room = self.has_room();
         self.to_send
             .find(|claim, _| room || self.to_receive.has_other(claim))

@@ -15,7 +15,7 @@ use super::{Receiver, RecvError, TryRecvError};
 pub struct Recv<'a, T> {
     receiver: &'a Receiver<T>,
     /// Its place among those who wait.
-    key: Option<usize>,
+    key: Option<u32>,
 }
 
 impl<'a, T> Recv<'a, T> {

@@ -31,15 +31,15 @@ trait Operation {
     fn is_offered(&self, claim: Option<&Claim>) -> bool;
     /// When it will be, if the clock says so.
     fn next(&self) -> Option<Instant>;
-    fn enter(&self, claim: &Claim) -> usize;
+    fn enter(&self, claim: &Claim) -> u32;
     /// Lets others know that it has entered.
     fn announce(&self);
-    fn is_granted(&self, key: usize) -> bool;
-    fn leave(&self, key: usize);
+    fn is_granted(&self, key: u32) -> bool;
+    fn leave(&self, key: u32);
     /// Passes on what somebody else was kept from while it waited.
     fn withdraw(&self);
-    fn watch(&self, claim: &Claim) -> usize;
-    fn unwatch(&self, key: usize);
+    fn watch(&self, claim: &Claim) -> u32;
+    fn unwatch(&self, key: u32);
 }
 
 impl<T> Operation for Sender<T> {
@@ -63,7 +63,7 @@ impl<T> Operation for Sender<T> {
         None
     }
 
-    fn enter(&self, claim: &Claim) -> usize {
+    fn enter(&self, claim: &Claim) -> u32 {
         let claim = Some(Rc::clone(claim));
         self.core.to_send.enter(None, claim).into_key()
     }
@@ -72,14 +72,14 @@ impl<T> Operation for Sender<T> {
         self.core.notify();
     }
 
-    fn is_granted(&self, key: usize) -> bool {
+    fn is_granted(&self, key: u32) -> bool {
         let place = self.core.to_send.place(key);
         let granted = place.is_granted();
         place.into_key();
         granted
     }
 
-    fn leave(&self, key: usize) {
+    fn leave(&self, key: u32) {
         self.core.to_send.place(key).leave();
     }
 
@@ -87,12 +87,12 @@ impl<T> Operation for Sender<T> {
         self.core.withdraw();
     }
 
-    fn watch(&self, claim: &Claim) -> usize {
+    fn watch(&self, claim: &Claim) -> u32 {
         let claim = Some(Rc::clone(claim));
         self.core.watchers.enter((), claim).into_key()
     }
 
-    fn unwatch(&self, key: usize) {
+    fn unwatch(&self, key: u32) {
         self.core.watchers.place(key).leave();
     }
 }
@@ -118,7 +118,7 @@ impl<T> Operation for Receiver<T> {
         self.core.timer.as_ref().and_then(|timer| timer.next())
     }
 
-    fn enter(&self, claim: &Claim) -> usize {
+    fn enter(&self, claim: &Claim) -> u32 {
         let claim = Some(Rc::clone(claim));
         self.core.to_receive.enter(Slot::EMPTY, claim).into_key()
     }
@@ -128,14 +128,14 @@ impl<T> Operation for Receiver<T> {
         self.core.notify();
     }
 
-    fn is_granted(&self, key: usize) -> bool {
+    fn is_granted(&self, key: u32) -> bool {
         let place = self.core.to_receive.place(key);
         let granted = place.is_granted();
         place.into_key();
         granted
     }
 
-    fn leave(&self, key: usize) {
+    fn leave(&self, key: u32) {
         if let Some(message) = self.core.to_receive.place(key).leave().message {
             self.core.put_back(message);
         }
@@ -143,12 +143,12 @@ impl<T> Operation for Receiver<T> {
 
     fn withdraw(&self) {}
 
-    fn watch(&self, claim: &Claim) -> usize {
+    fn watch(&self, claim: &Claim) -> u32 {
         let claim = Some(Rc::clone(claim));
         self.core.watchers.enter((), claim).into_key()
     }
 
-    fn unwatch(&self, key: usize) {
+    fn unwatch(&self, key: u32) {
         self.core.watchers.place(key).leave();
     }
 }
@@ -465,7 +465,7 @@ impl<'a> Select<'a> {
         }
     }
 
-    fn selected(&self, place: usize, key: Option<usize>) -> SelectedOperation<'a> {
+    fn selected(&self, place: usize, key: Option<u32>) -> SelectedOperation<'a> {
         let (index, operation) = self.operations[place];
         SelectedOperation {
             index,
@@ -497,7 +497,7 @@ struct Entered<'s, 'a> {
     select: &'s Select<'a>,
     claim: Claim,
     /// One for each operation, until it has left.
-    keys: RefCell<Vec<Option<usize>>>,
+    keys: RefCell<Vec<Option<u32>>>,
     /// The channel of the operation that was chosen and is going to be done.
     chosen: Cell<Option<*const ()>>,
 }
@@ -566,7 +566,7 @@ impl Drop for Entered<'_, '_> {
 struct Watching<'s, 'a> {
     select: &'s Select<'a>,
     claim: Claim,
-    keys: Vec<usize>,
+    keys: Vec<u32>,
 }
 
 impl<'s, 'a> Watching<'s, 'a> {
@@ -599,7 +599,7 @@ pub struct SelectedOperation<'a> {
     index: usize,
     operation: &'a dyn Operation,
     /// The place in which what was granted lies, if it was.
-    key: Option<usize>,
+    key: Option<u32>,
 }
 
 impl SelectedOperation<'_> {

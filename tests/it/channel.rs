@@ -1,6 +1,7 @@
 //! `channel`: crossbeam's promises, and first come, first served.
 
 mod model;
+mod remote;
 mod select;
 mod timer;
 
