@@ -4,9 +4,9 @@
 //! cargo run --example dining
 //! ```
 //!
-//! First everybody takes the left one first. The last to do so closes a circle: sedge says who waits
-//! for whom, and where each fork was taken. Then the same table with its forks in one order, and
-//! with philosophers who put a fork back when they cannot have the other.
+//! First everybody takes the left one first. The last to do so closes a circle: sedge says who
+//! waits for whom, and where each fork was taken. Then the same table with its forks in one order,
+//! and with philosophers who put a fork back when they cannot have the other.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -42,7 +42,8 @@ fn lower_first(forks: &Forks, seat: usize) -> Both<'_> {
 }
 
 fn try_and_back_off(forks: &Forks, seat: usize) -> Both<'_> {
-    // Everybody pauses for another time: in step, they would find each other's forks taken for ever.
+    // Everybody pauses for another time: in step, they would find each other's forks taken for
+    // ever.
     let mut pause = Duration::from_micros(100 * (seat as u64 + 1));
     loop {
         let left = take(&forks[seat]);

@@ -85,8 +85,8 @@ macro_rules! queue {
             ///
             /// # Panics
             ///
-            /// If `maxsize` is 0, which has several meanings in Python. For no limit call `new`; for
-            /// a rendezvous use a channel.
+            /// If `maxsize` is 0, which has several meanings in Python. For no limit call `new`;
+            /// for a rendezvous use a channel.
             #[must_use]
             pub fn bounded(maxsize: usize) -> $Queue<T> {
                 $Queue { core: Core::new(maxsize) }
@@ -247,8 +247,8 @@ macro_rules! queue {
                 self.core.shutdown();
             }
 
-            /// Ends the queue and drops the items that are left. Their tasks count as done. Python's
-            /// `shutdown(immediate=True)`.
+            /// Ends the queue and drops the items that are left. Their tasks count as done.
+            /// Python's `shutdown(immediate=True)`.
             pub fn shutdown_now(&self) {
                 self.core.shutdown_now();
             }

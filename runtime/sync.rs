@@ -104,6 +104,8 @@
 //! which `run` reports. And one of readers and writers that closes because a writer between them
 //! gave up.
 
+pub mod mpsc;
+
 mod barrier;
 mod condvar;
 mod event;
@@ -116,7 +118,6 @@ mod reentrant_mutex;
 mod rwlock;
 mod semaphore;
 mod wait_group;
-pub(crate) mod wait_queue;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 

@@ -20,7 +20,7 @@ use super::error::{TryGetError, TryPutError};
 use super::order::Order;
 use crate::scheduler::{self, Nanos, Scheduler, ThreadId};
 use crate::stats::Reason;
-use crate::sync::wait_queue::WaitQueue;
+use crate::wait_queue::WaitQueue;
 
 pub(super) struct Core<T, O> {
     most: usize,

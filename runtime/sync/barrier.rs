@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use super::wait_queue::WaitQueue;
 use crate::stats::Reason;
+use crate::wait_queue::WaitQueue;
 
 /// Lets green threads wait until `n` of them have come, as [`std::sync::Barrier`]. Then it is as
 /// new, for the next `n`.

@@ -6,9 +6,9 @@ use std::sync::{LockResult, PoisonError};
 use std::time::Duration;
 
 use super::mutex::{self, MutexGuard};
-use super::wait_queue::WaitQueue;
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
+use crate::wait_queue::WaitQueue;
 
 /// A condition to wait for, with the methods of [`std::sync::Condvar`]. First come, first notified.
 ///

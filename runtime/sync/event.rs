@@ -5,9 +5,9 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
-use super::wait_queue::WaitQueue;
 use crate::scheduler;
 use crate::stats::Reason;
+use crate::wait_queue::WaitQueue;
 
 /// A flag that green threads wait for: gevent's `Event`, Python's `threading.Event`. std has none.
 ///

@@ -8,8 +8,8 @@ use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
 use super::owner::Owner;
-use super::wait_queue::WaitQueue;
 use crate::scheduler::{self, Nanos};
+use crate::wait_queue::WaitQueue;
 
 /// A lock whose waiters park, with the methods and the poisoning of [`std::sync::Mutex`].
 ///

@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use super::wait_queue::WaitQueue;
 use crate::scheduler::{self, Scheduler, ThreadId};
 use crate::stats::Reason;
+use crate::wait_queue::WaitQueue;
 
 /// Runs a closure once, as [`std::sync::Once`].
 ///

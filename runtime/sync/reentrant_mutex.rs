@@ -7,8 +7,8 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::owner::Owner;
-use super::wait_queue::WaitQueue;
 use crate::scheduler::{self, Nanos};
+use crate::wait_queue::WaitQueue;
 
 /// A lock that its holder may take again. It is free when it was given up as often.
 ///

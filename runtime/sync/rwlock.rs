@@ -8,9 +8,9 @@ use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
 use super::owner::{OwnerKey, Owners};
-use super::wait_queue::WaitQueue;
 use crate::scheduler::{self, Held, Holder, Nanos, Role, ThreadId};
 use crate::stats::Reason;
+use crate::wait_queue::WaitQueue;
 
 /// A lock for many readers or one writer, with the methods and the poisoning of
 /// [`std::sync::RwLock`].
@@ -321,7 +321,7 @@ impl<T: ?Sized> Held for Turn<'_, T> {
             return self.0.owners.each_holder(each);
         }
         let ahead = |thread, request: &Request| Holder {
-            thread: Some(thread),
+            thread,
             role: Role::Ahead,
             at: Some(request.at),
         };

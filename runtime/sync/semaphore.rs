@@ -5,10 +5,10 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
-use super::wait_queue::WaitQueue;
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
 use crate::time::Elapsed;
+use crate::wait_queue::WaitQueue;
 
 /// A number of permits that are taken and given back: how many may do something at once. std has
 /// none; gevent and Python have it under this name, and tokio's has most of these methods.

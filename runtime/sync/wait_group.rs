@@ -5,8 +5,8 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
-use super::wait_queue::WaitQueue;
 use crate::stats::Reason;
+use crate::wait_queue::WaitQueue;
 
 /// Waits until all its clones are gone: crossbeam's `WaitGroup`. std has none.
 ///

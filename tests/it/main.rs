@@ -2,9 +2,11 @@
 
 mod blocking;
 mod cancel;
+mod channel;
 mod deadlock;
 mod local;
 mod model;
+mod mpsc;
 mod net;
 mod panics;
 mod remote;
