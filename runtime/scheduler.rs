@@ -309,14 +309,15 @@ impl Scheduler {
             record.coroutine.is_some(),
             "only a running coroutine is away"
         );
-        let resume = if record.is_interruptible() {
+        let coroutine = record.coroutine.take()?;
+        let resume = if self.table.is_interruptible(index) {
             Resume::Cancel
         } else {
             Resume::Wake
         };
         self.running = index;
         self.stats.switches += 1;
-        record.coroutine.take().map(|coroutine| (coroutine, resume))
+        Some((coroutine, resume))
     }
 
     /// Has the stack of the one behind this fetched while this one runs: it has not run for a
@@ -387,8 +388,8 @@ impl Scheduler {
                 record.since = self.clock.cached();
                 self.stats.parks.count(reason);
                 // What is due already will not come again to wake it.
-                if record.is_interruptible() {
-                    let id = record.id;
+                let id = record.id;
+                if self.table.is_interruptible(index) {
                     self.wake(id);
                 }
             }

@@ -103,13 +103,7 @@ struct Extra {
 
 impl Record {
     /// Whether something is due that may unwind it from its next suspension on.
-    #[inline(always)]
-    pub(super) fn is_interruptible(&mut self) -> bool {
-        self.extra.is_some() && self.is_interruptible_by_due()
-    }
-
-    #[cold]
-    fn is_interruptible_by_due(&mut self) -> bool {
+    fn is_interruptible(&mut self) -> bool {
         self.due().is_some() && {
             self.unwinding &= std::thread::panicking();
             !self.unwinding
@@ -119,10 +113,6 @@ impl Record {
     /// What it is to unwind to at a suspension.
     pub(super) fn due(&self) -> Option<Interrupt> {
         self.extra.as_ref().and_then(|extra| extra.interrupts.due())
-    }
-
-    pub(super) fn interrupts(&mut self) -> &mut Interrupts {
-        &mut self.extra.get_or_insert_default().interrupts
     }
 
     /// What floors above keep with it.
@@ -167,6 +157,8 @@ pub(super) struct Table {
     records: Vec<Record>,
     vacant: Vec<u32>,
     numbers: Range<u64>,
+    /// For how many something is due: nearly always none, and then no switch looks at a record.
+    due: usize,
 }
 
 impl Table {
@@ -216,6 +208,7 @@ impl Table {
     #[inline]
     pub(super) fn remove(&mut self, index: u32) -> bool {
         let record = &mut self.records[index as usize];
+        self.due -= usize::from(record.due().is_some());
         record.state = State::Done;
         record.token = false;
         record.unwinding = false;
@@ -235,6 +228,32 @@ impl Table {
     #[inline]
     pub(super) fn at(&mut self, index: u32) -> &mut Record {
         &mut self.records[index as usize]
+    }
+
+    /// Changes what may unwind the green thread in that slot.
+    pub(super) fn interrupts<R>(
+        &mut self,
+        index: u32,
+        change: impl FnOnce(&mut Interrupts) -> R,
+    ) -> R {
+        let record = &mut self.records[index as usize];
+        let interrupts = &mut record.extra.get_or_insert_default().interrupts;
+        self.due -= usize::from(interrupts.due().is_some());
+        let result = change(interrupts);
+        self.due += usize::from(interrupts.due().is_some());
+        result
+    }
+
+    /// Whether something is due for the green thread in that slot that may unwind it from its next
+    /// suspension on.
+    #[inline(always)]
+    pub(super) fn is_interruptible(&mut self, index: u32) -> bool {
+        self.due > 0 && self.is_interruptible_by_due(index)
+    }
+
+    #[cold]
+    fn is_interruptible_by_due(&mut self, index: u32) -> bool {
+        self.at(index).is_interruptible()
     }
 
     pub(super) fn forget_unwindings(&mut self) {

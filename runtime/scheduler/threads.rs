@@ -53,7 +53,7 @@ impl Scheduler {
         stack.set_label(id.as_u64(), label.name.as_deref(), label.spawned_at);
         record.coroutine = Some(Coroutine::new(stack, body));
         if self.closing {
-            record.interrupts().cancel();
+            self.table.interrupts(id.index(), Interrupts::cancel);
         }
         self.stats.spawns += 1;
         self.non_daemons += usize::from(!daemon);
@@ -183,11 +183,11 @@ impl Scheduler {
 
     /// Changes what is due for a green thread, and wakes it if that is something.
     pub(super) fn interrupt(&mut self, id: ThreadId, change: impl FnOnce(&mut Interrupts)) {
-        let Some(record) = self.table.get(id) else {
+        if self.table.get(id).is_none() {
             return;
-        };
-        change(record.interrupts());
-        if record.is_interruptible() {
+        }
+        self.table.interrupts(id.index(), change);
+        if self.table.is_interruptible(id.index()) {
             self.wake(id);
         }
     }
@@ -207,11 +207,13 @@ impl Scheduler {
     /// Begins a time limit for the running green thread.
     pub(crate) fn enter_timeout(&mut self, limit: Duration) -> (Level, Option<TimerId>) {
         let id = self.current();
-        let interrupts = self.running().interrupts();
-        let level = interrupts.enter_timeout();
-        if limit.is_zero() {
-            interrupts.expire(level);
-        }
+        let level = self.running_interrupts(|interrupts| {
+            let level = interrupts.enter_timeout();
+            if limit.is_zero() {
+                interrupts.expire(level);
+            }
+            level
+        });
         let deadline = self.clock.after(limit);
         (level, self.arm(deadline, Alarm::Expire(id, level)))
     }
@@ -221,17 +223,22 @@ impl Scheduler {
         if let Some(timer) = timer {
             self.timers.cancel(timer);
         }
-        self.running().interrupts().leave(level);
+        self.running_interrupts(|interrupts| interrupts.leave(level));
     }
 
     /// Begins a stretch in which nothing from outside of it is due.
     pub(crate) fn enter_shield(&mut self) -> Level {
-        self.running().interrupts().enter_shield()
+        self.running_interrupts(Interrupts::enter_shield)
     }
 
     /// Ends it.
     pub(crate) fn leave_shield(&mut self, level: Level) {
-        self.running().interrupts().leave(level);
+        self.running_interrupts(|interrupts| interrupts.leave(level));
+    }
+
+    fn running_interrupts<R>(&mut self, change: impl FnOnce(&mut Interrupts) -> R) -> R {
+        self.check_running();
+        self.table.interrupts(self.running, change)
     }
 
     /// Takes one from the I/O budget of the running green thread. False if it is spent, and then
