@@ -118,6 +118,14 @@ impl Coroutine {
         result.as_yield()
     }
 
+    /// Has it write down where it is, and suspend again; nothing if it has not begun.
+    pub(crate) fn dump(&mut self) {
+        if self.started() {
+            let why = self.resume(Resume::Dump);
+            debug_assert!(why.is_some(), "a dump lets nobody go on");
+        }
+    }
+
     /// Asks the processor to fetch what resuming it will touch, for that will happen soon: control
     /// and the outermost frames, which for most are all.
     pub(crate) fn prefetch(&self) {

@@ -1,5 +1,7 @@
 //! The run queue, and the one place that chooses who runs next.
 
+use std::collections::VecDeque;
+
 /// Which of the ready green threads runs next. `Fifo` is for programs, the others for study and
 /// tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,119 +18,83 @@ pub enum Policy {
     Random(u64),
 }
 
-/// Indices of ready green threads. Each stands here exactly as long as its state is `Ready`.
-///
-/// A ring whose size is a power of two, so that places wrap with a mask.
+/// The ready green threads, each exactly as long as its state is `Ready` and it does not run.
 #[derive(Debug)]
-pub(crate) struct RunQueue {
-    ring: Box<[u32]>,
-    /// Places of the first and behind the last, before masking.
-    head: usize,
-    tail: usize,
+pub(super) struct RunQueue<T> {
+    queue: VecDeque<T>,
     policy: Policy,
     random: u64,
 }
 
-impl RunQueue {
-    pub(crate) fn new(policy: Policy) -> RunQueue {
+impl<T> RunQueue<T> {
+    pub(super) fn new(policy: Policy) -> RunQueue<T> {
         let random = if let Policy::Random(seed) = policy {
             seed
         } else {
             0
         };
         RunQueue {
-            ring: vec![0; 64].into(),
-            head: 0,
-            tail: 0,
+            queue: VecDeque::with_capacity(64),
             policy,
             random,
         }
     }
 
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.head == self.tail
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
     }
 
     /// Adds one that has become ready.
     #[inline]
-    pub(crate) fn push(&mut self, index: u32) {
-        if self.len() == self.ring.len() {
-            self.grow();
-        }
-        *self.at(self.tail) = index;
-        self.tail = self.tail.wrapping_add(1);
+    pub(super) fn push(&mut self, ready: T) {
+        self.queue.push_back(ready);
     }
 
     /// Adds one that gave way to the others.
     #[inline]
-    pub(crate) fn push_yielded(&mut self, index: u32) {
-        self.push(index);
+    pub(super) fn push_yielded(&mut self, ready: T) {
         if self.policy == Policy::Lifo {
-            self.put_last_first();
+            self.queue.push_front(ready);
+        } else {
+            self.queue.push_back(ready);
         }
     }
 
     /// Takes out the one to run next: the choice.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<u32> {
-        if self.is_empty() {
-            return None;
-        }
+    pub(super) fn pop(&mut self) -> Option<T> {
         match self.policy {
-            Policy::Fifo => {}
-            Policy::Lifo => self.put_last_first(),
-            Policy::Random(_) => self.put_any_first(),
+            Policy::Fifo => self.queue.pop_front(),
+            Policy::Lifo => self.queue.pop_back(),
+            Policy::Random(_) => self.pop_any(),
         }
-        let index = *self.at(self.head);
-        self.head = self.head.wrapping_add(1);
-        Some(index)
     }
 
     /// The one that has been ready for longest.
     #[inline]
-    pub(crate) fn peek(&mut self) -> Option<u32> {
-        (!self.is_empty()).then(|| *self.at(self.head))
+    pub(super) fn peek(&self) -> Option<&T> {
+        self.queue.front()
     }
 
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.tail.wrapping_sub(self.head)
-    }
-
-    #[inline]
-    fn at(&mut self, place: usize) -> &mut u32 {
-        let mask = self.ring.len() - 1;
-        &mut self.ring[place & mask]
+    /// Takes it out, whatever the policy.
+    pub(super) fn pop_first(&mut self) -> Option<T> {
+        self.queue.pop_front()
     }
 
     #[cold]
-    fn put_last_first(&mut self) {
-        self.tail = self.tail.wrapping_sub(1);
-        let last = *self.at(self.tail);
-        self.head = self.head.wrapping_sub(1);
-        *self.at(self.head) = last;
-    }
-
-    #[cold]
-    fn put_any_first(&mut self) {
-        let pick = (self.next_random() % self.len() as u64) as usize;
-        let picked = self.head.wrapping_add(pick);
-        let first = *self.at(self.head);
-        let any = std::mem::replace(self.at(picked), first);
-        *self.at(self.head) = any;
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        let length = self.len();
-        let mut ring = vec![0; self.ring.len() * 2];
-        for (offset, slot) in ring[..length].iter_mut().enumerate() {
-            *slot = *self.at(self.head.wrapping_add(offset));
+    fn pop_any(&mut self) -> Option<T> {
+        if self.queue.is_empty() {
+            // Looking costs no number: the turns that bring nobody must not change the order.
+            return None;
         }
-        self.ring = ring.into();
-        self.head = 0;
-        self.tail = length;
+        let pick = self.next_random() % self.queue.len() as u64;
+        self.queue.swap_remove_front(pick as usize)
     }
 
     /// SplitMix64 (Steele, Lea, Flood 2014).

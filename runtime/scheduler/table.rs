@@ -69,10 +69,10 @@ pub(crate) struct Label {
     pub(crate) spawned_at: &'static Location<'static>,
 }
 
-/// A green thread in the table: one cache line, for a switch touches it twice.
+/// A green thread in the table: one cache line, for a park touches it, and a wake again.
 #[repr(align(64))]
 pub(super) struct Record {
-    /// `None` while it runs, and once it is done.
+    /// Here while it is parked. While it is ready it stands in the run queue.
     pub(super) coroutine: Option<Coroutine>,
     /// Never `Running`: that is told by the scheduler's `running`, and would cost two writes a
     /// switch.

@@ -13,7 +13,7 @@ use super::interrupt::{Interrupts, Level};
 use super::policy::RunQueue;
 use super::report::{Deadlock, State, Stuck};
 use super::table::{Label, Record, Table, ThreadId};
-use super::{Alarm, Scheduler};
+use super::{Alarm, Ready, Scheduler};
 use crate::coroutine::{self, Coroutine, Resume};
 use crate::reactor::Reactor;
 use crate::stack::{Class, Stack};
@@ -51,13 +51,16 @@ impl Scheduler {
         let record = self.table.insert(label, daemon);
         let id = record.id;
         stack.set_label(id.as_u64(), label.name.as_deref(), label.spawned_at);
-        record.coroutine = Some(Coroutine::new(stack, body));
+        let coroutine = Coroutine::new(stack, body);
         if self.closing {
             self.table.interrupts(id.index(), Interrupts::cancel);
         }
         self.stats.spawns += 1;
         self.non_daemons += usize::from(!daemon);
-        self.ready.push(id.index());
+        self.ready.push(Ready {
+            index: id.index(),
+            coroutine,
+        });
         id
     }
 
@@ -315,11 +318,19 @@ impl Scheduler {
 
 /// [`Scheduler::wake`] with only the parts it needs, for use while others are borrowed.
 #[inline]
-pub(super) fn wake(table: &mut Table, ready: &mut RunQueue, stats: &mut Stats, id: ThreadId) {
+pub(super) fn wake(
+    table: &mut Table,
+    ready: &mut RunQueue<Ready>,
+    stats: &mut Stats,
+    id: ThreadId,
+) {
     let Some(record) = table.get(id) else { return };
-    if let State::Parked(_) = record.state {
+    if let Some(coroutine) = record.coroutine.take() {
         record.state = State::Ready;
-        ready.push(id.index());
+        ready.push(Ready {
+            index: id.index(),
+            coroutine,
+        });
         stats.wakes += 1;
     }
 }
