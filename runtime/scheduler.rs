@@ -230,10 +230,7 @@ pub(crate) fn run_loop() -> Ending {
         let mut next = with(Scheduler::next);
         while let Some((mut coroutine, resume)) = next {
             let why = coroutine.resume(resume);
-            next = with(|scheduler| {
-                scheduler.settle(coroutine, why);
-                scheduler.next()
-            });
+            next = with(|scheduler| scheduler.settle(coroutine, why));
         }
         match with(|scheduler| scheduler.ending.take()) {
             Some(ending) => break ending,
@@ -315,10 +312,16 @@ impl Scheduler {
         if self.stats.switches >= self.next_turn && !self.look_around() {
             return None;
         }
-        let Ready { index, coroutine } = match self.ready.pop() {
+        let ready = match self.ready.pop() {
             Some(ready) => ready,
             None => self.wait_for_next()?,
         };
+        Some(self.begin(ready))
+    }
+
+    /// From now on this one runs.
+    #[inline(always)]
+    fn begin(&mut self, Ready { index, coroutine }: Ready) -> (Coroutine, Resume) {
         if self.cold > 0 {
             self.warm_next();
         }
@@ -330,7 +333,7 @@ impl Scheduler {
         };
         self.running = index;
         self.stats.switches += 1;
-        Some((coroutine, resume))
+        (coroutine, resume)
     }
 
     /// Has the stack of the one behind this fetched while this one runs: it has not run for a
@@ -394,16 +397,23 @@ impl Scheduler {
         Some(ready)
     }
 
-    /// Puts a coroutine back and does what its suspension asked for.
+    /// Puts a coroutine back, does what its suspension asked for, and decides who runs next.
     #[inline(always)]
-    fn settle(&mut self, coroutine: Coroutine, why: Option<Suspend>) {
+    fn settle(
+        &mut self,
+        coroutine: Coroutine,
+        why: Option<Suspend>,
+    ) -> Option<(Coroutine, Resume)> {
         let index = self.running;
-        let Some(why) = why else {
-            return self.finish(index, coroutine);
-        };
         match why {
-            Suspend::Yield => self.ready.push_yielded(Ready { index, coroutine }),
-            Suspend::Park(reason) => {
+            Some(Suspend::Yield) => {
+                let ready = Ready { index, coroutine };
+                if self.stats.switches < self.next_turn {
+                    return self.ready.exchange(ready).map(|next| self.begin(next));
+                }
+                self.ready.push_yielded(ready);
+            }
+            Some(Suspend::Park(reason)) => {
                 let record = self.table.at(index);
                 record.coroutine = Some(coroutine);
                 record.state = State::Parked(reason);
@@ -415,7 +425,9 @@ impl Scheduler {
                     self.wake(id);
                 }
             }
+            None => self.finish(index, coroutine),
         }
+        self.next()
     }
 
     fn finish(&mut self, index: u32, coroutine: Coroutine) {

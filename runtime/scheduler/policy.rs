@@ -1,7 +1,5 @@
 //! The run queue, and the one place that chooses who runs next.
 
-use std::collections::VecDeque;
-
 /// Which of the ready green threads runs next. `Fifo` is for programs, the others for study and
 /// tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,9 +17,14 @@ pub enum Policy {
 }
 
 /// The ready green threads, each exactly as long as its state is `Ready` and it does not run.
+///
+/// A ring whose size is a power of two, so that places wrap with a mask.
 #[derive(Debug)]
 pub(super) struct RunQueue<T> {
-    queue: VecDeque<T>,
+    ring: Box<[Option<T>]>,
+    /// Places of the first and behind the last, before masking.
+    head: usize,
+    tail: usize,
     policy: Policy,
     random: u64,
 }
@@ -34,7 +37,9 @@ impl<T> RunQueue<T> {
             0
         };
         RunQueue {
-            queue: VecDeque::with_capacity(64),
+            ring: std::iter::repeat_with(|| None).take(64).collect(),
+            head: 0,
+            tail: 0,
             policy,
             random,
         }
@@ -42,59 +47,109 @@ impl<T> RunQueue<T> {
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.head == self.tail
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        self.tail.wrapping_sub(self.head)
     }
 
     /// Adds one that has become ready.
     #[inline]
     pub(super) fn push(&mut self, ready: T) {
-        self.queue.push_back(ready);
+        if self.len() == self.ring.len() {
+            self.grow();
+        }
+        *self.at(self.tail) = Some(ready);
+        self.tail = self.tail.wrapping_add(1);
     }
 
     /// Adds one that gave way to the others.
-    #[inline]
     pub(super) fn push_yielded(&mut self, ready: T) {
+        self.push(ready);
         if self.policy == Policy::Lifo {
-            self.queue.push_front(ready);
-        } else {
-            self.queue.push_back(ready);
+            self.put_last_first();
         }
     }
 
     /// Takes out the one to run next: the choice.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<T> {
-        match self.policy {
-            Policy::Fifo => self.queue.pop_front(),
-            Policy::Lifo => self.queue.pop_back(),
-            Policy::Random(_) => self.pop_any(),
+        if self.is_empty() {
+            return None;
         }
+        match self.policy {
+            Policy::Fifo => {}
+            Policy::Lifo => self.put_last_first(),
+            Policy::Random(_) => self.put_any_first(),
+        }
+        self.pop_first()
+    }
+
+    /// Adds one that gave way and takes out the one to run next.
+    #[inline]
+    pub(super) fn exchange(&mut self, ready: T) -> Option<T> {
+        if self.policy != Policy::Fifo || self.is_empty() {
+            self.push_yielded(ready);
+            return self.pop();
+        }
+        // First out, then in, so that there is room.
+        let first = self.pop_first();
+        *self.at(self.tail) = Some(ready);
+        self.tail = self.tail.wrapping_add(1);
+        first
     }
 
     /// The one that has been ready for longest.
     #[inline]
-    pub(super) fn peek(&self) -> Option<&T> {
-        self.queue.front()
+    pub(super) fn peek(&mut self) -> Option<&T> {
+        if self.is_empty() {
+            return None;
+        }
+        self.at(self.head).as_ref()
     }
 
-    /// Takes it out, whatever the policy.
+    /// Takes it out, whatever the policy. There must be one.
+    #[inline]
     pub(super) fn pop_first(&mut self) -> Option<T> {
-        self.queue.pop_front()
+        let first = self.at(self.head).take();
+        self.head = self.head.wrapping_add(1);
+        first
+    }
+
+    #[inline]
+    fn at(&mut self, place: usize) -> &mut Option<T> {
+        let mask = self.ring.len() - 1;
+        &mut self.ring[place & mask]
     }
 
     #[cold]
-    fn pop_any(&mut self) -> Option<T> {
-        if self.queue.is_empty() {
-            // Looking costs no number: the turns that bring nobody must not change the order.
-            return None;
-        }
-        let pick = self.next_random() % self.queue.len() as u64;
-        self.queue.swap_remove_front(pick as usize)
+    fn put_last_first(&mut self) {
+        self.tail = self.tail.wrapping_sub(1);
+        let last = self.at(self.tail).take();
+        self.head = self.head.wrapping_sub(1);
+        *self.at(self.head) = last;
+    }
+
+    #[cold]
+    fn put_any_first(&mut self) {
+        let pick = (self.next_random() % self.len() as u64) as usize;
+        let mask = self.ring.len() - 1;
+        let picked = self.head.wrapping_add(pick) & mask;
+        self.ring.swap(self.head & mask, picked);
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let length = self.len();
+        let mut ring: Vec<_> = (0..length)
+            .map(|offset| self.at(self.head.wrapping_add(offset)).take())
+            .collect();
+        ring.resize_with(self.ring.len() * 2, || None);
+        self.ring = ring.into();
+        self.head = 0;
+        self.tail = length;
     }
 
     /// SplitMix64 (Steele, Lea, Flood 2014).

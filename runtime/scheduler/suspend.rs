@@ -136,8 +136,9 @@ fn interrupt_due() -> Result<(), Interrupt> {
 fn suspend(why: Suspend) -> Resume {
     loop {
         match coroutine::suspend(why) {
+            Resume::Wake => return Resume::Wake,
+            Resume::Cancel => return Resume::Cancel,
             Resume::Dump => dump_here(),
-            resume => return resume,
         }
     }
 }
