@@ -75,7 +75,7 @@ pub(crate) struct Coroutine {
     control: NonNull<Inner>,
 }
 
-const _: () = assert!(size_of::<Inner>() <= CONTROL_SIZE && align_of::<Inner>() <= 64);
+const _: () = assert!(size_of::<Inner>() <= CONTROL_SIZE && align_of::<Inner>() <= 16);
 
 impl fmt::Debug for Coroutine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
