@@ -192,7 +192,7 @@ pub(super) fn to_the_end(body: impl FnOnce()) {
 /// Drops the locals, here, where their destructors may do what they like.
 #[inline]
 fn destroy_locals() {
-    if scheduler::with(|scheduler| scheduler.has_locals()) {
+    if local::are_there() {
         // A panic in one was printed by the hook; the result and the other locals are worth more.
         while !contain(local::destroy) {}
     }
