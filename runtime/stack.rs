@@ -245,7 +245,7 @@ impl Pool {
     }
 
     /// A stack of that class.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, class: Class) -> io::Result<Stack> {
         let shelf = &mut self.shelves[class.index()];
         let stack = match shelf.free.pop() {
@@ -313,6 +313,7 @@ impl Shelf {
     }
 
     /// Cuts a slot that was never used from the last region, or from a new one.
+    #[cold]
     fn cut(&mut self, class: Class, guard: StackGuard) -> io::Result<Stack> {
         if self
             .regions

@@ -16,7 +16,7 @@ use super::table::{Label, Record, Table, ThreadId};
 use super::{Alarm, Ready, Scheduler};
 use crate::coroutine::{self, Coroutine, Resume};
 use crate::reactor::Reactor;
-use crate::stack::{Class, Stack};
+use crate::stack::Class;
 use crate::stats::{Reason, Stats};
 use crate::timer::TimerId;
 
@@ -27,27 +27,25 @@ pub(crate) struct Snapshot {
 }
 
 impl Scheduler {
-    /// A stack for [`Scheduler::spawn`]; of the configured size if none is asked for.
-    #[inline]
-    pub(crate) fn take_stack(&mut self, size: Option<usize>) -> io::Result<Stack> {
-        match size {
-            None => self.stacks.take(self.default_stack),
-            Some(size) => self.stacks.take(Class::holding(size)?),
-        }
-    }
-
-    /// Makes a green thread and puts it into the run queue.
+    /// Makes a green thread and puts it into the run queue. Its stack is of the configured size if
+    /// none is asked for; if there is none, `body` stays where it is.
     #[inline(always)]
     pub(crate) fn spawn<F>(
         &mut self,
         label: &Label,
-        mut stack: Stack,
+        stack_size: Option<usize>,
         daemon: bool,
-        body: F,
-    ) -> ThreadId
+        body: &mut Option<F>,
+    ) -> io::Result<ThreadId>
     where
         F: FnOnce(Resume) + 'static,
     {
+        let class = match stack_size {
+            None => self.default_stack,
+            Some(size) => Class::holding(size)?,
+        };
+        let mut stack = self.stacks.take(class)?;
+        let body = body.take().expect("the caller has a body to spawn");
         let record = self.table.insert(label, daemon);
         let id = record.id;
         stack.set_label(id.as_u64(), label.name.as_deref(), label.spawned_at);
@@ -61,27 +59,23 @@ impl Scheduler {
             index: id.index(),
             coroutine,
         });
-        id
+        Ok(id)
     }
 
     /// Spawns what another OS thread has sent.
     pub(super) fn adopt(&mut self, spawned_at: &'static Location<'static>, body: Body) {
-        match self.take_stack(None) {
-            Ok(stack) => {
-                let label = Label {
-                    name: None,
-                    spawned_at,
-                };
-                self.spawn(&label, stack, false, body);
-            }
-            Err(error) => {
-                let _ = writeln!(
-                    io::stderr(),
-                    "sedge: Remote::spawn at {spawned_at}: {error}"
-                );
-                // Its destructor is user code and must not run here, under a borrow.
-                std::mem::forget(body);
-            }
+        let label = Label {
+            name: None,
+            spawned_at,
+        };
+        let mut body = Some(body);
+        if let Err(error) = self.spawn(&label, None, false, &mut body) {
+            let _ = writeln!(
+                io::stderr(),
+                "sedge: Remote::spawn at {spawned_at}: {error}"
+            );
+            // Its destructor is user code and must not run here, under a borrow.
+            std::mem::forget(body);
         }
     }
 

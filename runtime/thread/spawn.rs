@@ -93,14 +93,15 @@ impl Builder {
     where
         B: FnOnce(Resume) + 'static,
     {
-        let body = move |resume| to_the_end(|| body(resume));
+        let mut body = Some(move |resume| to_the_end(|| body(resume)));
         let label = Label {
             name: self.name.map(Rc::from),
             spawned_at: Location::caller(),
         };
-        // In two steps: should the first fail, the body is dropped here and not under a borrow.
-        let stack = scheduler::with(|scheduler| scheduler.take_stack(self.stack_size))?;
-        let id = scheduler::with(|scheduler| scheduler.spawn(&label, stack, self.daemon, body));
+        // Should that fail, the body is still here to be dropped, and not under a borrow.
+        let id = scheduler::with(|scheduler| {
+            scheduler.spawn(&label, self.stack_size, self.daemon, &mut body)
+        })?;
         Ok(Thread { id, label })
     }
 }
