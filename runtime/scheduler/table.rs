@@ -130,12 +130,14 @@ impl Record {
     #[inline]
     fn set_label(&mut self, label: &Label) {
         self.spawned_at = label.spawned_at;
-        if label.name.is_some() {
-            self.extra
-                .get_or_insert_default()
-                .name
-                .clone_from(&label.name);
+        if let Some(name) = &label.name {
+            self.set_name(name);
         }
+    }
+
+    #[cold]
+    fn set_name(&mut self, name: &Rc<str>) {
+        self.extra.get_or_insert_default().name = Some(Rc::clone(name));
     }
 
     pub(super) fn label(&self) -> Label {
@@ -169,7 +171,7 @@ impl Table {
     }
 
     /// Enters a green thread that is ready to begin.
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(&mut self, label: &Label, daemon: bool) -> &mut Record {
         let number = self.next_number();
         let Some(index) = self.vacant.pop() else {

@@ -24,6 +24,13 @@ pub(super) struct Packet<T> {
 #[derive(Default)]
 struct Observers(Vec<Observer>);
 
+impl Observers {
+    #[cold]
+    fn notify(self) {
+        self.0.into_iter().for_each(Observer::notify);
+    }
+}
+
 /// Somebody else who wants to know that a green thread has ended.
 pub(super) enum Observer {
     /// Waits for it.
@@ -45,7 +52,7 @@ impl<T> Packet<T> {
     }
 
     /// Stores the result and tells everybody. Called once, as the last thing a body does.
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(&self, result: std::result::Result<T, Payload>) {
         self.result.set(Some(result));
         self.finished.set(true);
@@ -53,7 +60,7 @@ impl<T> Packet<T> {
             scheduler::with(|scheduler| scheduler.wake(waiter));
         }
         if let Some(observers) = self.observers.take() {
-            observers.0.into_iter().for_each(Observer::notify);
+            observers.notify();
         }
     }
 
