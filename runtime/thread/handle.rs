@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::shared::Shared;
 use super::unwind::{self, Payload};
 use super::wait::Completions;
 use super::{JoinError, Result, Thread, spawn};
@@ -42,8 +43,8 @@ pub(super) enum Observer {
 }
 
 impl<T> Packet<T> {
-    pub(super) fn new() -> Rc<Packet<T>> {
-        Rc::new(Packet {
+    pub(super) fn new() -> Shared<Packet<T>> {
+        Shared::new(Packet {
             result: Cell::new(None),
             finished: Cell::new(false),
             waiter: Cell::new(None),
@@ -184,11 +185,11 @@ impl<T> Drop for Waiting<'_, T> {
 /// ```
 pub struct JoinHandle<T> {
     thread: Thread,
-    packet: Rc<Packet<T>>,
+    packet: Shared<Packet<T>>,
 }
 
 impl<T> JoinHandle<T> {
-    pub(super) fn new(thread: Thread, packet: Rc<Packet<T>>) -> JoinHandle<T> {
+    pub(super) fn new(thread: Thread, packet: Shared<Packet<T>>) -> JoinHandle<T> {
         JoinHandle { thread, packet }
     }
 

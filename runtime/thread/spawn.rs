@@ -81,7 +81,7 @@ impl Builder {
             return self.spawn(boxed);
         }
         let packet = Packet::new();
-        let result = Rc::clone(&packet);
+        let result = packet.clone();
         let thread = self.spawn_body(move |resume| result.finish(live(resume, f)))?;
         Ok(JoinHandle::new(thread, packet))
     }
