@@ -1,6 +1,6 @@
 //! A body's result, and the handle that waits for it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) struct Packet<T> {
     finished: Cell<bool>,
     /// Who waits for the end. Nearly always there is one at most, so that one needs no memory.
     waiter: Cell<Option<ThreadId>>,
-    observers: RefCell<Option<Box<Observers>>>,
+    observers: Cell<Option<Box<Observers>>>,
 }
 
 /// Those beyond the one waiter, in the order in which they came.
@@ -44,11 +44,11 @@ pub(super) enum Observer {
 
 impl<T> Packet<T> {
     pub(super) fn new() -> Shared<Packet<T>> {
-        Shared::new(Packet {
+        Shared::new(|| Packet {
             result: Cell::new(None),
             finished: Cell::new(false),
             waiter: Cell::new(None),
-            observers: RefCell::new(None),
+            observers: Cell::new(None),
         })
     }
 
@@ -97,11 +97,9 @@ impl<T> Packet<T> {
         if self.finished.get() {
             return observer.notify();
         }
-        self.observers
-            .borrow_mut()
-            .get_or_insert_default()
-            .0
-            .push(observer);
+        let mut observers = self.observers.take().unwrap_or_default();
+        observers.0.push(observer);
+        self.observers.set(Some(observers));
     }
 
     /// Takes back what [`Packet::observe`] was told for `completions`.
@@ -110,8 +108,9 @@ impl<T> Packet<T> {
     }
 
     fn retain(&self, keep: impl Fn(&Observer) -> bool) {
-        if let Some(observers) = &mut *self.observers.borrow_mut() {
+        if let Some(mut observers) = self.observers.take() {
             observers.0.retain(keep);
+            self.observers.set(Some(observers));
         }
     }
 

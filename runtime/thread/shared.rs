@@ -37,15 +37,19 @@ struct Inner<T> {
 }
 
 impl<T> Shared<T> {
-    /// The first owner.
+    /// The first owner of what `make` makes. That is made where it will be: to make it elsewhere and
+    /// copy it would have the processor wait until what was written is in its cache.
     #[inline(always)]
-    pub(super) fn new(value: T) -> Shared<T> {
+    pub(super) fn new(make: impl FnOnce() -> T) -> Shared<T> {
         let memory = Memory::take();
+        let inner = Inner {
+            count: Cell::new(1),
+            value: make(),
+        };
+        // SAFETY: the memory was just taken: it is large enough, aligned, and nobody else's.
+        unsafe { memory.0.write(inner) };
         let inner = memory.0;
         mem::forget(memory);
-        let count = Cell::new(1);
-        // SAFETY: the memory was just taken: it is large enough, aligned, and nobody else's.
-        unsafe { inner.write(Inner { count, value }) };
         Shared {
             inner,
             owns: PhantomData,

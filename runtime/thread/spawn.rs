@@ -167,10 +167,11 @@ where
         catch(|| __rust_begin_short_backtrace(f))
     };
     destroy_locals();
-    if let Err(payload) = &result {
-        run::report_panic(payload);
-    }
-    result
+    // Not by reference to the whole result, which would then go through memory once more.
+    result.map_err(|payload| {
+        run::report_panic(&payload);
+        payload
+    })
 }
 
 /// Calls the closure. std knows this name, and leaves what called it out of a panic's backtrace.
