@@ -127,14 +127,6 @@ impl Record {
             .is_some_and(|extra| extra.locals.is_some())
     }
 
-    #[inline]
-    fn set_label(&mut self, label: &Label) {
-        self.spawned_at = label.spawned_at;
-        if let Some(name) = &label.name {
-            self.set_name(name);
-        }
-    }
-
     #[cold]
     fn set_name(&mut self, name: &Rc<str>) {
         self.extra.get_or_insert_default().name = Some(Rc::clone(name));
@@ -172,38 +164,46 @@ impl Table {
 
     /// Enters a green thread that is ready to begin.
     #[inline(always)]
-    pub(super) fn insert(&mut self, label: &Label, daemon: bool) -> &mut Record {
+    pub(super) fn insert(
+        &mut self,
+        name: Option<&Rc<str>>,
+        spawned_at: &'static Location<'static>,
+        daemon: bool,
+    ) -> ThreadId {
         let number = self.next_number();
-        let Some(index) = self.vacant.pop() else {
-            return self.append(number, label, daemon);
-        };
+        let index = self
+            .vacant
+            .pop()
+            .unwrap_or_else(|| self.append(number, spawned_at));
         let record = &mut self.records[index as usize];
         record.state = State::Ready;
         record.daemon = daemon;
         record.id = ThreadId { number, index };
-        record.set_label(label);
-        record
+        record.spawned_at = spawned_at;
+        if let Some(name) = name {
+            record.set_name(name);
+        }
+        ThreadId { number, index }
     }
 
+    /// A slot that nobody has been in.
     #[cold]
-    fn append(&mut self, number: NonZeroU64, label: &Label, daemon: bool) -> &mut Record {
+    fn append(&mut self, number: NonZeroU64, spawned_at: &'static Location<'static>) -> u32 {
         let index = self.records.len();
         let index = u32::try_from(index).expect("four billion stacks do not fit into memory");
         self.records.push(Record {
             coroutine: None,
-            state: State::Ready,
-            daemon,
+            state: State::Done,
+            daemon: false,
             token: false,
             unwinding: false,
             unwinder: false,
             since: 0,
             id: ThreadId { number, index },
-            spawned_at: label.spawned_at,
+            spawned_at,
             extra: None,
         });
-        let record = self.records.last_mut().expect("just pushed");
-        record.set_label(label);
-        record
+        index
     }
 
     /// Vacates a slot whose green thread is done, and says whether it was a daemon.

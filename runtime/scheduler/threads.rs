@@ -44,11 +44,13 @@ impl Scheduler {
             None => self.default_stack,
             Some(size) => Class::holding(size)?,
         };
+        // Looked at before anything is called, while the compiler knows them.
+        let Label { name, spawned_at } = label;
+        let (name, spawned_at) = (name.as_ref(), *spawned_at);
         let mut stack = self.stacks.take(class)?;
         let body = body.take().expect("the caller has a body to spawn");
-        let record = self.table.insert(label, daemon);
-        let id = record.id;
-        stack.set_label(id.as_u64(), label.name.as_deref(), label.spawned_at);
+        let id = self.table.insert(name, spawned_at, daemon);
+        stack.set_label(id.as_u64(), name.map(|name| &**name), spawned_at);
         let coroutine = Coroutine::new(stack, body);
         if self.closing {
             self.table.interrupts(id.index(), Interrupts::cancel);

@@ -37,8 +37,8 @@ struct Inner<T> {
 }
 
 impl<T> Shared<T> {
-    /// The first owner of what `make` makes. That is made where it will be: to make it elsewhere and
-    /// copy it would have the processor wait until what was written is in its cache.
+    /// The first owner of what `make` makes. That is made where it will be: a copy would read with
+    /// wide loads what narrow stores have just written, and wait for them to reach the cache.
     #[inline(always)]
     pub(super) fn new(make: impl FnOnce() -> T) -> Shared<T> {
         let memory = Memory::take();

@@ -167,11 +167,14 @@ where
         catch(|| __rust_begin_short_backtrace(f))
     };
     destroy_locals();
-    // Not by reference to the whole result, which would then go through memory once more.
-    result.map_err(|payload| {
-        run::report_panic(&payload);
-        payload
-    })
+    // Not by reference to all of the result: that would put it into memory once more.
+    match result {
+        Ok(value) => Ok(value),
+        Err(payload) => {
+            run::report_panic(&payload);
+            Err(payload)
+        }
+    }
 }
 
 /// Calls the closure. std knows this name, and leaves what called it out of a panic's backtrace.
