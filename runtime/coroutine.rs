@@ -75,7 +75,7 @@ pub(crate) struct Coroutine {
     control: NonNull<Inner>,
 }
 
-const _: () = assert!(size_of::<Inner>() <= CONTROL_SIZE && align_of::<Inner>() <= 64);
+const _: () = assert!(size_of::<Inner>() <= CONTROL_SIZE && align_of::<Inner>() <= 16);
 
 impl fmt::Debug for Coroutine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,6 +116,14 @@ impl Coroutine {
         let result = inner.resume(resume);
         RUNNING.set(ptr::null());
         result.as_yield()
+    }
+
+    /// Has it write down where it is, and suspend again; nothing if it has not begun.
+    pub(crate) fn dump(&mut self) {
+        if self.started() {
+            let why = self.resume(Resume::Dump);
+            debug_assert!(why.is_some(), "a dump lets nobody go on");
+        }
     }
 
     /// Asks the processor to fetch what resuming it will touch, for that will happen soon: control

@@ -81,6 +81,7 @@ impl Values {
     /// Those of the running green thread.
     #[track_caller]
     fn here() -> Rc<Values> {
+        USED.set(true);
         scheduler::with(|scheduler| {
             let place = scheduler.locals();
             let values = place.get_or_insert_with(|| Rc::<Values>::default());
@@ -95,6 +96,18 @@ impl Values {
             .find(|(other, _)| *other == key)
             .map(|(_, value)| value.clone())
     }
+}
+
+thread_local! {
+    /// Whether a green thread on this OS thread has ever had a value. Where none has, none looks
+    /// for values to drop when it ends.
+    static USED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the running green thread has values.
+#[inline]
+pub(crate) fn are_there() -> bool {
+    USED.get() && scheduler::with(|scheduler| scheduler.has_locals())
 }
 
 /// Drops the running green thread's values, newest first. Their destructors may use those that are

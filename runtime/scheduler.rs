@@ -19,7 +19,7 @@
 //!                   wake, timer, event, interrupt
 //!
 //!    state     who owns the stack         where the id stands
-//!    Ready     the table (suspended)      in the run queue, once
+//!    Ready     the run queue (suspended)  in the run queue, once
 //!    Running   the loop, and it runs      in `running`; the record still says Ready
 //!    Parked    the table (suspended)      with whatever will wake it
 //!    Done      the pool, for the next     nowhere; the slot is free and the id will not come back
@@ -27,10 +27,10 @@
 //!
 //! # The loop
 //!
-//! 1. [`Scheduler::next`] takes an index from the run queue (`policy`: the choice) and the
-//!    coroutine out of the table (`table`).
+//! 1. [`Scheduler::next`] takes one from the run queue (`policy`: the choice).
 //! 2. [`run_loop`] resumes it. Nothing of the scheduler is borrowed now, so it can call back here.
-//! 3. It suspends, and [`Scheduler::settle`] puts it back and does what the suspension asked for.
+//! 3. It suspends, and [`Scheduler::settle`] puts it where the suspension asks: back into the run
+//!    queue, or into the table (`table`), from where a wake takes it to the run queue.
 //! 4. When the run queue is empty, or after 61 switches (tokio's number; it is prime, so it does
 //!    not beat with the program's own periods), a *turn*: look at the clock, the timers, the
 //!    reactor and the inbox. Each hands out keys, and a wake only pushes onto the run queue. With
@@ -143,7 +143,7 @@ pub(crate) enum Ending {
 
 /// The state of one OS thread's loop. What a switch touches stands first.
 pub(crate) struct Scheduler {
-    ready: RunQueue,
+    ready: RunQueue<Ready>,
     table: Table,
     /// The slot of the green thread that runs.
     running: u32,
@@ -172,6 +172,14 @@ pub(crate) struct Scheduler {
     number: u64,
     /// Last: dropped when no coroutine can run any more.
     _signals: SignalStack,
+}
+
+/// What the run queue holds of a green thread. With the coroutine in it, who only yields touches no
+/// line of the table.
+#[derive(Debug)]
+struct Ready {
+    index: u32,
+    coroutine: Coroutine,
 }
 
 /// What is left of the calls that the running green thread may make before it yields.
@@ -228,10 +236,7 @@ pub(crate) fn run_loop() -> Ending {
         let mut next = with(Scheduler::next);
         while let Some((mut coroutine, resume)) = next {
             let why = coroutine.resume(resume);
-            next = with(|scheduler| {
-                scheduler.settle(coroutine, why);
-                scheduler.next()
-            });
+            next = with(|scheduler| scheduler.settle(coroutine, why));
         }
         match with(|scheduler| scheduler.ending.take()) {
             Some(ending) => break ending,
@@ -245,10 +250,21 @@ pub(crate) fn run_loop() -> Ending {
 /// Resumes those whose backtraces are wanted; each takes its own and suspends again, as it was.
 #[cold]
 fn take_dumps() {
-    while let Some((index, mut coroutine)) = with(Scheduler::next_dump) {
-        let why = coroutine.resume(Resume::Dump);
-        debug_assert!(why.is_some(), "a dump lets nobody go on");
-        with(|scheduler| scheduler.table.at(index).coroutine = Some(coroutine));
+    let (asker, parked, ready) = with(Scheduler::begin_dumps);
+    for index in parked {
+        if let Some(mut coroutine) = with(|scheduler| scheduler.lend_parked(index)) {
+            coroutine.dump();
+            with(|scheduler| scheduler.table.at(index).coroutine = Some(coroutine));
+        }
+    }
+    // Each leaves the head of the run queue for its tail: in the end they stand as before.
+    for _ in 0..ready {
+        if let Some(mut ready) = with(Scheduler::lend_ready) {
+            if Some(ready.index) != asker {
+                ready.coroutine.dump();
+            }
+            with(|scheduler| scheduler.ready.push(ready));
+        }
     }
 }
 
@@ -302,27 +318,28 @@ impl Scheduler {
         if self.stats.switches >= self.next_turn && !self.look_around() {
             return None;
         }
-        let index = match self.ready.pop() {
-            Some(index) => index,
+        let ready = match self.ready.pop() {
+            Some(ready) => ready,
             None => self.wait_for_next()?,
         };
+        Some(self.begin(ready))
+    }
+
+    /// From now on this one runs.
+    #[inline(always)]
+    fn begin(&mut self, Ready { index, coroutine }: Ready) -> (Coroutine, Resume) {
         if self.cold > 0 {
             self.warm_next();
         }
-        let record = self.table.at(index);
-        debug_assert_eq!(record.state, State::Ready);
-        debug_assert!(
-            record.coroutine.is_some(),
-            "only a running coroutine is away"
-        );
-        let resume = if record.is_interruptible() {
+        debug_assert_eq!(self.table.at(index).state, State::Ready);
+        let resume = if self.table.is_interruptible(index) {
             Resume::Cancel
         } else {
             Resume::Wake
         };
         self.running = index;
         self.stats.switches += 1;
-        record.coroutine.take().map(|coroutine| (coroutine, resume))
+        (coroutine, resume)
     }
 
     /// Has the stack of the one behind this fetched while this one runs: it has not run for a
@@ -330,15 +347,13 @@ impl Scheduler {
     #[inline(never)]
     fn warm_next(&mut self) {
         self.cold -= 1;
-        if let Some(index) = self.ready.peek() {
-            if let Some(coroutine) = &self.table.at(index).coroutine {
-                coroutine.prefetch();
-            }
+        if let Some(ready) = self.ready.peek() {
+            ready.coroutine.prefetch();
         }
     }
 
     #[cold]
-    fn wait_for_next(&mut self) -> Option<u32> {
+    fn wait_for_next(&mut self) -> Option<Ready> {
         while self.ending.is_none() {
             self.idle();
             let next = self.ready.pop();
@@ -353,7 +368,7 @@ impl Scheduler {
     #[cold]
     fn look_around(&mut self) -> bool {
         self.check_fork();
-        if !self.dumps.wanted.is_empty() {
+        if self.dumps.asker.is_some() {
             return false;
         }
         self.next_turn = self.stats.switches + SWITCHES_PER_TURN;
@@ -367,38 +382,58 @@ impl Scheduler {
         true
     }
 
-    fn next_dump(&mut self) -> Option<(u32, Coroutine)> {
-        let index = self.dumps.wanted.pop()?;
-        self.running = index;
-        let coroutine = self.table.at(index).coroutine.take();
-        Some((
-            index,
-            coroutine.expect("nobody has run since it was asked for"),
-        ))
+    /// Who asked for backtraces, the slots of those who are parked, and how many are ready.
+    fn begin_dumps(&mut self) -> (Option<u32>, Vec<u32>, usize) {
+        let parked = self
+            .table
+            .iter()
+            .filter(|record| record.coroutine.is_some());
+        let parked = parked.map(|record| record.id.index()).collect();
+        (self.dumps.asker.take(), parked, self.ready.len())
     }
 
-    /// Puts a coroutine back and does what its suspension asked for.
+    fn lend_parked(&mut self, index: u32) -> Option<Coroutine> {
+        self.running = index;
+        self.table.at(index).coroutine.take()
+    }
+
+    fn lend_ready(&mut self) -> Option<Ready> {
+        let ready = self.ready.pop_first()?;
+        self.running = ready.index;
+        Some(ready)
+    }
+
+    /// Puts a coroutine back, does what its suspension asked for, and decides who runs next.
     #[inline(always)]
-    fn settle(&mut self, coroutine: Coroutine, why: Option<Suspend>) {
+    fn settle(
+        &mut self,
+        coroutine: Coroutine,
+        why: Option<Suspend>,
+    ) -> Option<(Coroutine, Resume)> {
         let index = self.running;
-        let Some(why) = why else {
-            return self.finish(index, coroutine);
-        };
-        let record = self.table.at(index);
-        record.coroutine = Some(coroutine);
         match why {
-            Suspend::Yield => self.ready.push_yielded(index),
-            Suspend::Park(reason) => {
+            Some(Suspend::Yield) => {
+                let ready = Ready { index, coroutine };
+                if self.stats.switches < self.next_turn {
+                    return self.ready.exchange(ready).map(|next| self.begin(next));
+                }
+                self.ready.push_yielded(ready);
+            }
+            Some(Suspend::Park(reason)) => {
+                let record = self.table.at(index);
+                record.coroutine = Some(coroutine);
                 record.state = State::Parked(reason);
                 record.since = self.clock.cached();
                 self.stats.parks.count(reason);
                 // What is due already will not come again to wake it.
-                if record.is_interruptible() {
-                    let id = record.id;
+                let id = record.id;
+                if self.table.is_interruptible(index) {
                     self.wake(id);
                 }
             }
+            None => self.finish(index, coroutine),
         }
+        self.next()
     }
 
     fn finish(&mut self, index: u32, coroutine: Coroutine) {

@@ -16,7 +16,8 @@
 //! * The **label** says whose stack it is. The overflow handler (`overflow`) reads it, for that is
 //!   the only thing it may trust when a stack is gone.
 //! * **Control** is room for what `coroutine` must remember while the stack is suspended. Here its
-//!   address is stable and its cache line is next to the stack's first.
+//!   address is stable, and its first bytes share a cache line with the outermost of the stack,
+//!   where corosensei writes at every switch too.
 //! * The **colour gap** differs from slot to slot: without it the hot ends of all stacks would
 //!   share one cache set, and a hundred green threads would evict each other.
 //!
@@ -47,11 +48,15 @@ use self::guard::{guard_size, no_memory};
 pub(crate) const MIN_SIZE: usize = 32 << 10;
 /// Bytes of a name that an overflow report can show.
 const NAME_BYTES: usize = 40;
-/// Bytes at the top of each stack that are its owner's.
-pub(crate) const CONTROL_SIZE: usize = 64;
-/// Slots in a row whose stacks begin at different places in a page, this many bytes apart.
-const COLOURS: usize = 16;
-const COLOUR_STEP: usize = 128;
+const CACHE_LINE: usize = 64;
+/// Bytes below the base in which corosensei keeps the way back to whoever resumed.
+const LINK_SIZE: usize = 16;
+/// Bytes at the top of each stack that are its owner's: one cache line together with the link, and
+/// one more, for under AddressSanitizer corosensei remembers more.
+pub(crate) const CONTROL_SIZE: usize = 2 * CACHE_LINE - LINK_SIZE;
+/// Slots in a row whose stacks begin on different cache lines of a page. They leave 2 KiB of the
+/// first page to each stack, and most are no deeper.
+const COLOURS: usize = 30;
 /// The largest usable stack.
 pub(crate) const MAX_SIZE: usize = 1 << 30;
 /// Free stacks of a pool beyond this many bytes of address space are given back when idle.
@@ -105,7 +110,7 @@ const HEAD: usize = CONTROL_SIZE + LABEL_SIZE;
 
 /// Where the base is in the slot with this index in its region: bytes from the slot's start.
 fn depth(class_stride: usize, index: usize) -> usize {
-    class_stride - (index % COLOURS) * COLOUR_STEP - HEAD
+    class_stride - (index % COLOURS) * CACHE_LINE - HEAD
 }
 
 /// Which power of two the usable size is: `MIN_SIZE << class`.
@@ -160,7 +165,7 @@ impl Stack {
         let name = name.map_or(&[][..], str::as_bytes);
         let name_len = name.len().min(NAME_BYTES);
         let place = (self.base.get() + CONTROL_SIZE) as *mut Label;
-        // SAFETY: `place` is aligned, for `base` is a multiple of 64; it is mapped and writable and
+        // SAFETY: `place` is aligned, for it is a multiple of 64; it is mapped and writable and
         // nobody else's, for it lies in the slot that `self` owns, and the coroutine is below
         // `base`. What stood there is plain data, so nothing is leaked.
         unsafe {
@@ -179,7 +184,7 @@ impl Stack {
         }
     }
 
-    /// The address of [`CONTROL_SIZE`] bytes for the owner of the stack, aligned to 64.
+    /// The address of [`CONTROL_SIZE`] bytes for the owner of the stack, aligned to 16.
     pub(crate) fn control(&self) -> NonZeroUsize {
         self.base
     }
@@ -187,7 +192,7 @@ impl Stack {
 
 // SAFETY: `base` and `limit` are the same at every call, as long as `self` lives, and bound memory
 // that is mapped (from `Pool::carve` until the pool unmaps its regions, which it does only when
-// every `Stack` came back) and that only `self` names. `base` is a multiple of 64: page boundary,
+// every `Stack` came back) and that only `self` names. `base` is a multiple of 16: page boundary,
 // less colour, label and control. `limit` counts the guard in, which has a page at least.
 unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
@@ -240,7 +245,7 @@ impl Pool {
     }
 
     /// A stack of that class.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, class: Class) -> io::Result<Stack> {
         let shelf = &mut self.shelves[class.index()];
         let stack = match shelf.free.pop() {
@@ -308,6 +313,7 @@ impl Shelf {
     }
 
     /// Cuts a slot that was never used from the last region, or from a new one.
+    #[cold]
     fn cut(&mut self, class: Class, guard: StackGuard) -> io::Result<Stack> {
         if self
             .regions

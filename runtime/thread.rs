@@ -35,6 +35,8 @@ mod run;
     reason = "a scope's bodies are spawned as if they were 'static"
 )]
 mod scoped;
+#[expect(unsafe_code, reason = "reference counting in recycled memory")]
+mod shared;
 mod spawn;
 mod unwind;
 mod wait;

@@ -16,12 +16,12 @@ pub enum Policy {
     Random(u64),
 }
 
-/// Indices of ready green threads. Each stands here exactly as long as its state is `Ready`.
+/// The ready green threads, each exactly as long as its state is `Ready` and it does not run.
 ///
 /// A ring whose size is a power of two, so that places wrap with a mask.
 #[derive(Debug)]
-pub(crate) struct RunQueue {
-    ring: Box<[u32]>,
+pub(super) struct RunQueue<T> {
+    ring: Box<[Option<T>]>,
     /// Places of the first and behind the last, before masking.
     head: usize,
     tail: usize,
@@ -29,15 +29,15 @@ pub(crate) struct RunQueue {
     random: u64,
 }
 
-impl RunQueue {
-    pub(crate) fn new(policy: Policy) -> RunQueue {
+impl<T> RunQueue<T> {
+    pub(super) fn new(policy: Policy) -> RunQueue<T> {
         let random = if let Policy::Random(seed) = policy {
             seed
         } else {
             0
         };
         RunQueue {
-            ring: vec![0; 64].into(),
+            ring: std::iter::repeat_with(|| None).take(64).collect(),
             head: 0,
             tail: 0,
             policy,
@@ -46,24 +46,28 @@ impl RunQueue {
     }
 
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.head == self.tail
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.tail.wrapping_sub(self.head)
     }
 
     /// Adds one that has become ready.
     #[inline]
-    pub(crate) fn push(&mut self, index: u32) {
+    pub(super) fn push(&mut self, ready: T) {
         if self.len() == self.ring.len() {
             self.grow();
         }
-        *self.at(self.tail) = index;
+        *self.at(self.tail) = Some(ready);
         self.tail = self.tail.wrapping_add(1);
     }
 
     /// Adds one that gave way to the others.
-    #[inline]
-    pub(crate) fn push_yielded(&mut self, index: u32) {
-        self.push(index);
+    pub(super) fn push_yielded(&mut self, ready: T) {
+        self.push(ready);
         if self.policy == Policy::Lifo {
             self.put_last_first();
         }
@@ -71,7 +75,7 @@ impl RunQueue {
 
     /// Takes out the one to run next: the choice.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<u32> {
+    pub(super) fn pop(&mut self) -> Option<T> {
         if self.is_empty() {
             return None;
         }
@@ -80,24 +84,42 @@ impl RunQueue {
             Policy::Lifo => self.put_last_first(),
             Policy::Random(_) => self.put_any_first(),
         }
-        let index = *self.at(self.head);
-        self.head = self.head.wrapping_add(1);
-        Some(index)
+        self.pop_first()
+    }
+
+    /// Adds one that gave way and takes out the one to run next.
+    #[inline]
+    pub(super) fn exchange(&mut self, ready: T) -> Option<T> {
+        if self.policy != Policy::Fifo || self.is_empty() {
+            self.push_yielded(ready);
+            return self.pop();
+        }
+        // First out, then in, so that there is room.
+        let first = self.pop_first();
+        *self.at(self.tail) = Some(ready);
+        self.tail = self.tail.wrapping_add(1);
+        first
     }
 
     /// The one that has been ready for longest.
     #[inline]
-    pub(crate) fn peek(&mut self) -> Option<u32> {
-        (!self.is_empty()).then(|| *self.at(self.head))
+    pub(super) fn peek(&mut self) -> Option<&T> {
+        if self.is_empty() {
+            return None;
+        }
+        self.at(self.head).as_ref()
+    }
+
+    /// Takes it out, whatever the policy. There must be one.
+    #[inline]
+    pub(super) fn pop_first(&mut self) -> Option<T> {
+        let first = self.at(self.head).take();
+        self.head = self.head.wrapping_add(1);
+        first
     }
 
     #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.tail.wrapping_sub(self.head)
-    }
-
-    #[inline]
-    fn at(&mut self, place: usize) -> &mut u32 {
+    fn at(&mut self, place: usize) -> &mut Option<T> {
         let mask = self.ring.len() - 1;
         &mut self.ring[place & mask]
     }
@@ -105,7 +127,7 @@ impl RunQueue {
     #[cold]
     fn put_last_first(&mut self) {
         self.tail = self.tail.wrapping_sub(1);
-        let last = *self.at(self.tail);
+        let last = self.at(self.tail).take();
         self.head = self.head.wrapping_sub(1);
         *self.at(self.head) = last;
     }
@@ -113,19 +135,18 @@ impl RunQueue {
     #[cold]
     fn put_any_first(&mut self) {
         let pick = (self.next_random() % self.len() as u64) as usize;
-        let picked = self.head.wrapping_add(pick);
-        let first = *self.at(self.head);
-        let any = std::mem::replace(self.at(picked), first);
-        *self.at(self.head) = any;
+        let mask = self.ring.len() - 1;
+        let picked = self.head.wrapping_add(pick) & mask;
+        self.ring.swap(self.head & mask, picked);
     }
 
     #[cold]
     fn grow(&mut self) {
         let length = self.len();
-        let mut ring = vec![0; self.ring.len() * 2];
-        for (offset, slot) in ring[..length].iter_mut().enumerate() {
-            *slot = *self.at(self.head.wrapping_add(offset));
-        }
+        let mut ring: Vec<_> = (0..length)
+            .map(|offset| self.at(self.head.wrapping_add(offset)).take())
+            .collect();
+        ring.resize_with(self.ring.len() * 2, || None);
         self.ring = ring.into();
         self.head = 0;
         self.tail = length;

@@ -8,9 +8,9 @@ use std::rc::Rc;
 
 use super::clock::Nanos;
 use super::interrupt::Interrupt;
-use super::table::{Label, Record, ThreadId};
+use super::table::{Label, ThreadId};
 use super::{Scheduler, try_with, with};
-use crate::coroutine::{self, Coroutine, Resume, Suspend};
+use crate::coroutine::{self, Resume, Suspend};
 use crate::stats::Reason;
 
 /// Parks the running green thread until it is woken or `deadline` passes; an interrupt comes back
@@ -146,8 +146,9 @@ fn interrupt_due() -> Result<(), Interrupt> {
 fn suspend(why: Suspend) -> Resume {
     loop {
         match coroutine::suspend(why) {
+            Resume::Wake => return Resume::Wake,
+            Resume::Cancel => return Resume::Cancel,
             Resume::Dump => dump_here(),
-            resume => return resume,
         }
     }
 }
@@ -155,10 +156,10 @@ fn suspend(why: Suspend) -> Resume {
 /// Backtraces of suspended green threads.
 pub(crate) type Backtraces = Vec<(ThreadId, Backtrace)>;
 
-/// Whose backtraces are still to be taken, and where they go.
+/// Who has asked for backtraces, which are still to be taken, and where they go.
 #[derive(Default)]
 pub(super) struct Dumps {
-    pub(super) wanted: Vec<u32>,
+    pub(super) asker: Option<u32>,
     taken: Rc<RefCell<Backtraces>>,
 }
 
@@ -166,11 +167,9 @@ pub(super) struct Dumps {
 #[track_caller]
 pub(crate) fn dump() -> Result<Backtraces, Interrupt> {
     let taken = with(|scheduler| {
-        let started = |record: &&Record| record.coroutine.as_ref().is_some_and(Coroutine::started);
-        let wanted = scheduler.table.iter().filter(started);
-        let wanted = wanted.map(|record| record.id.index()).collect();
+        let asker = Some(scheduler.current().index());
         scheduler.dumps = Dumps {
-            wanted,
+            asker,
             taken: Rc::default(),
         };
         scheduler.next_turn = 0;

@@ -70,10 +70,10 @@ pub(crate) struct Label {
     pub(crate) spawned_at: &'static Location<'static>,
 }
 
-/// A green thread in the table: one cache line, for a switch touches it twice.
+/// A green thread in the table: one cache line, for a park touches it, and a wake again.
 #[repr(align(64))]
 pub(super) struct Record {
-    /// `None` while it runs, and once it is done.
+    /// Here while it is parked. While it is ready it stands in the run queue.
     pub(super) coroutine: Option<Coroutine>,
     /// Never `Running`: that is told by the scheduler's `running`, and would cost two writes a
     /// switch.
@@ -108,13 +108,7 @@ struct Extra {
 
 impl Record {
     /// Whether something is due that may unwind it from its next suspension on.
-    #[inline(always)]
-    pub(super) fn is_interruptible(&mut self) -> bool {
-        self.extra.is_some() && self.is_interruptible_by_due()
-    }
-
-    #[cold]
-    fn is_interruptible_by_due(&mut self) -> bool {
+    fn is_interruptible(&mut self) -> bool {
         self.due().is_some() && {
             self.unwinding &= std::thread::panicking();
             !self.unwinding
@@ -132,10 +126,6 @@ impl Record {
         extra.is_some_and(|extra| extra.interrupts.is_limited())
     }
 
-    pub(super) fn interrupts(&mut self) -> &mut Interrupts {
-        &mut self.extra.get_or_insert_default().interrupts
-    }
-
     /// What floors above keep with it.
     pub(super) fn locals(&mut self) -> &mut Option<Rc<dyn Any>> {
         &mut self.extra.get_or_insert_default().locals
@@ -148,15 +138,9 @@ impl Record {
             .is_some_and(|extra| extra.locals.is_some())
     }
 
-    #[inline]
-    fn set_label(&mut self, label: &Label) {
-        self.spawned_at = label.spawned_at;
-        if label.name.is_some() {
-            self.extra
-                .get_or_insert_default()
-                .name
-                .clone_from(&label.name);
-        }
+    #[cold]
+    fn set_name(&mut self, name: &Rc<str>) {
+        self.extra.get_or_insert_default().name = Some(Rc::clone(name));
     }
 
     pub(super) fn label(&self) -> Label {
@@ -178,6 +162,8 @@ pub(super) struct Table {
     records: Vec<Record>,
     vacant: Vec<u32>,
     numbers: Range<u64>,
+    /// For how many something is due: nearly always none, and then no switch looks at a record.
+    due: usize,
 }
 
 impl Table {
@@ -188,28 +174,38 @@ impl Table {
     }
 
     /// Enters a green thread that is ready to begin.
-    #[inline]
-    pub(super) fn insert(&mut self, label: &Label, daemon: bool) -> &mut Record {
+    #[inline(always)]
+    pub(super) fn insert(
+        &mut self,
+        name: Option<&Rc<str>>,
+        spawned_at: &'static Location<'static>,
+        daemon: bool,
+    ) -> ThreadId {
         let number = self.next_number();
-        let Some(index) = self.vacant.pop() else {
-            return self.append(number, label, daemon);
-        };
+        let index = self
+            .vacant
+            .pop()
+            .unwrap_or_else(|| self.append(number, spawned_at));
         let record = &mut self.records[index as usize];
         record.state = State::Ready;
         record.daemon = daemon;
         record.id = ThreadId { number, index };
-        record.set_label(label);
-        record
+        record.spawned_at = spawned_at;
+        if let Some(name) = name {
+            record.set_name(name);
+        }
+        ThreadId { number, index }
     }
 
+    /// A slot that nobody has been in.
     #[cold]
-    fn append(&mut self, number: NonZeroU64, label: &Label, daemon: bool) -> &mut Record {
+    fn append(&mut self, number: NonZeroU64, spawned_at: &'static Location<'static>) -> u32 {
         let index = self.records.len();
         let index = u32::try_from(index).expect("four billion stacks do not fit into memory");
         self.records.push(Record {
             coroutine: None,
-            state: State::Ready,
-            daemon,
+            state: State::Done,
+            daemon: false,
             token: false,
             unwinding: false,
             unwinder: false,
@@ -217,18 +213,17 @@ impl Table {
             want: None,
             since: 0,
             id: ThreadId { number, index },
-            spawned_at: label.spawned_at,
+            spawned_at,
             extra: None,
         });
-        let record = self.records.last_mut().expect("just pushed");
-        record.set_label(label);
-        record
+        index
     }
 
     /// Vacates a slot whose green thread is done, and says whether it was a daemon.
     #[inline]
     pub(super) fn remove(&mut self, index: u32) -> bool {
         let record = &mut self.records[index as usize];
+        self.due -= usize::from(record.due().is_some());
         record.state = State::Done;
         record.token = false;
         record.unwinding = false;
@@ -249,6 +244,32 @@ impl Table {
     #[inline]
     pub(super) fn at(&mut self, index: u32) -> &mut Record {
         &mut self.records[index as usize]
+    }
+
+    /// Changes what may unwind the green thread in that slot.
+    pub(super) fn interrupts<R>(
+        &mut self,
+        index: u32,
+        change: impl FnOnce(&mut Interrupts) -> R,
+    ) -> R {
+        let record = &mut self.records[index as usize];
+        let interrupts = &mut record.extra.get_or_insert_default().interrupts;
+        self.due -= usize::from(interrupts.due().is_some());
+        let result = change(interrupts);
+        self.due += usize::from(interrupts.due().is_some());
+        result
+    }
+
+    /// Whether something is due for the green thread in that slot that may unwind it from its next
+    /// suspension on.
+    #[inline(always)]
+    pub(super) fn is_interruptible(&mut self, index: u32) -> bool {
+        self.due > 0 && self.is_interruptible_by_due(index)
+    }
+
+    #[cold]
+    fn is_interruptible_by_due(&mut self, index: u32) -> bool {
+        self.at(index).is_interruptible()
     }
 
     pub(super) fn forget_unwindings(&mut self) {

@@ -13,10 +13,10 @@ use super::interrupt::{Interrupts, Level};
 use super::policy::RunQueue;
 use super::report::{Deadlock, State};
 use super::table::{Label, Record, Table, ThreadId};
-use super::{Alarm, Scheduler};
+use super::{Alarm, Ready, Scheduler};
 use crate::coroutine::{self, Coroutine, Resume};
 use crate::reactor::Reactor;
-use crate::stack::{Class, Stack};
+use crate::stack::Class;
 use crate::stats::{Reason, Stats};
 use crate::timer::TimerId;
 
@@ -27,58 +27,57 @@ pub(crate) struct Snapshot {
 }
 
 impl Scheduler {
-    /// A stack for [`Scheduler::spawn`]; of the configured size if none is asked for.
-    #[inline]
-    pub(crate) fn take_stack(&mut self, size: Option<usize>) -> io::Result<Stack> {
-        match size {
-            None => self.stacks.take(self.default_stack),
-            Some(size) => self.stacks.take(Class::holding(size)?),
-        }
-    }
-
-    /// Makes a green thread and puts it into the run queue.
+    /// Makes a green thread and puts it into the run queue. Its stack is of the configured size if
+    /// none is asked for; if there is none, `body` stays where it is.
     #[inline(always)]
     pub(crate) fn spawn<F>(
         &mut self,
         label: &Label,
-        mut stack: Stack,
+        stack_size: Option<usize>,
         daemon: bool,
-        body: F,
-    ) -> ThreadId
+        body: &mut Option<F>,
+    ) -> io::Result<ThreadId>
     where
         F: FnOnce(Resume) + 'static,
     {
-        let record = self.table.insert(label, daemon);
-        let id = record.id;
-        stack.set_label(id.as_u64(), label.name.as_deref(), label.spawned_at);
-        record.coroutine = Some(Coroutine::new(stack, body));
+        let class = match stack_size {
+            None => self.default_stack,
+            Some(size) => Class::holding(size)?,
+        };
+        // Looked at before anything is called, while the compiler knows them.
+        let Label { name, spawned_at } = label;
+        let (name, spawned_at) = (name.as_ref(), *spawned_at);
+        let mut stack = self.stacks.take(class)?;
+        let body = body.take().expect("the caller has a body to spawn");
+        let id = self.table.insert(name, spawned_at, daemon);
+        stack.set_label(id.as_u64(), name.map(|name| &**name), spawned_at);
+        let coroutine = Coroutine::new(stack, body);
         if self.closing {
-            record.interrupts().cancel();
+            self.table.interrupts(id.index(), Interrupts::cancel);
         }
         self.stats.spawns += 1;
         self.non_daemons += usize::from(!daemon);
-        self.ready.push(id.index());
-        id
+        self.ready.push(Ready {
+            index: id.index(),
+            coroutine,
+        });
+        Ok(id)
     }
 
     /// Spawns what another OS thread has sent.
     pub(super) fn adopt(&mut self, spawned_at: &'static Location<'static>, body: Body) {
-        match self.take_stack(None) {
-            Ok(stack) => {
-                let label = Label {
-                    name: None,
-                    spawned_at,
-                };
-                self.spawn(&label, stack, false, body);
-            }
-            Err(error) => {
-                let _ = writeln!(
-                    io::stderr(),
-                    "sedge: Remote::spawn at {spawned_at}: {error}"
-                );
-                // Its destructor is user code and must not run here, under a borrow.
-                std::mem::forget(body);
-            }
+        let label = Label {
+            name: None,
+            spawned_at,
+        };
+        let mut body = Some(body);
+        if let Err(error) = self.spawn(&label, None, false, &mut body) {
+            let _ = writeln!(
+                io::stderr(),
+                "sedge: Remote::spawn at {spawned_at}: {error}"
+            );
+            // Its destructor is user code and must not run here, under a borrow.
+            std::mem::forget(body);
         }
     }
 
@@ -175,11 +174,11 @@ impl Scheduler {
 
     /// Changes what is due for a green thread, and wakes it if that is something.
     pub(super) fn interrupt(&mut self, id: ThreadId, change: impl FnOnce(&mut Interrupts)) {
-        let Some(record) = self.table.get(id) else {
+        if self.table.get(id).is_none() {
             return;
-        };
-        change(record.interrupts());
-        if record.is_interruptible() {
+        }
+        self.table.interrupts(id.index(), change);
+        if self.table.is_interruptible(id.index()) {
             self.wake(id);
         }
     }
@@ -199,11 +198,13 @@ impl Scheduler {
     /// Begins a time limit for the running green thread.
     pub(crate) fn enter_timeout(&mut self, limit: Duration) -> (Level, Option<TimerId>) {
         let id = self.current();
-        let interrupts = self.running().interrupts();
-        let level = interrupts.enter_timeout();
-        if limit.is_zero() {
-            interrupts.expire(level);
-        }
+        let level = self.running_interrupts(|interrupts| {
+            let level = interrupts.enter_timeout();
+            if limit.is_zero() {
+                interrupts.expire(level);
+            }
+            level
+        });
         let deadline = self.clock.after(limit);
         (level, self.arm(deadline, Alarm::Expire(id, level)))
     }
@@ -213,17 +214,22 @@ impl Scheduler {
         if let Some(timer) = timer {
             self.timers.cancel(timer);
         }
-        self.running().interrupts().leave(level);
+        self.running_interrupts(|interrupts| interrupts.leave(level));
     }
 
     /// Begins a stretch in which nothing from outside of it is due.
     pub(crate) fn enter_shield(&mut self) -> Level {
-        self.running().interrupts().enter_shield()
+        self.running_interrupts(Interrupts::enter_shield)
     }
 
     /// Ends it.
     pub(crate) fn leave_shield(&mut self, level: Level) {
-        self.running().interrupts().leave(level);
+        self.running_interrupts(|interrupts| interrupts.leave(level));
+    }
+
+    fn running_interrupts<R>(&mut self, change: impl FnOnce(&mut Interrupts) -> R) -> R {
+        self.check_running();
+        self.table.interrupts(self.running, change)
     }
 
     /// Takes one from the I/O budget of the running green thread. False if it is spent, and then
@@ -300,12 +306,20 @@ impl Scheduler {
 
 /// [`Scheduler::wake`] with only the parts it needs, for use while others are borrowed.
 #[inline]
-pub(super) fn wake(table: &mut Table, ready: &mut RunQueue, stats: &mut Stats, id: ThreadId) {
+pub(super) fn wake(
+    table: &mut Table,
+    ready: &mut RunQueue<Ready>,
+    stats: &mut Stats,
+    id: ThreadId,
+) {
     let Some(record) = table.get(id) else { return };
-    if let State::Parked(_) = record.state {
+    if let Some(coroutine) = record.coroutine.take() {
         record.state = State::Ready;
         record.want = None;
-        ready.push(id.index());
+        ready.push(Ready {
+            index: id.index(),
+            coroutine,
+        });
         stats.wakes += 1;
     }
 }

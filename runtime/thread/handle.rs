@@ -1,11 +1,12 @@
 //! A body's result, and the handle that waits for it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::shared::Shared;
 use super::unwind::{self, Payload};
 use super::wait::Completions;
 use super::{JoinError, Result, Thread, spawn};
@@ -17,12 +18,19 @@ pub(super) struct Packet<T> {
     finished: Cell<bool>,
     /// Who waits for the end. Nearly always there is one at most, so that one needs no memory.
     waiter: Cell<Option<ThreadId>>,
-    observers: RefCell<Option<Box<Observers>>>,
+    observers: Cell<Option<Box<Observers>>>,
 }
 
 /// Those beyond the one waiter, in the order in which they came.
 #[derive(Default)]
 struct Observers(Vec<Observer>);
+
+impl Observers {
+    #[cold]
+    fn notify(self) {
+        self.0.into_iter().for_each(Observer::notify);
+    }
+}
 
 /// Somebody else who wants to know that a green thread has ended.
 pub(super) enum Observer {
@@ -35,17 +43,17 @@ pub(super) enum Observer {
 }
 
 impl<T> Packet<T> {
-    pub(super) fn new() -> Rc<Packet<T>> {
-        Rc::new(Packet {
+    pub(super) fn new() -> Shared<Packet<T>> {
+        Shared::new(|| Packet {
             result: Cell::new(None),
             finished: Cell::new(false),
             waiter: Cell::new(None),
-            observers: RefCell::new(None),
+            observers: Cell::new(None),
         })
     }
 
     /// Stores the result and tells everybody. Called once, as the last thing a body does.
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(&self, result: std::result::Result<T, Payload>) {
         self.result.set(Some(result));
         self.finished.set(true);
@@ -53,7 +61,7 @@ impl<T> Packet<T> {
             scheduler::with(|scheduler| scheduler.wake(waiter));
         }
         if let Some(observers) = self.observers.take() {
-            observers.0.into_iter().for_each(Observer::notify);
+            observers.notify();
         }
     }
 
@@ -90,11 +98,9 @@ impl<T> Packet<T> {
         if self.finished.get() {
             return observer.notify();
         }
-        self.observers
-            .borrow_mut()
-            .get_or_insert_default()
-            .0
-            .push(observer);
+        let mut observers = self.observers.take().unwrap_or_default();
+        observers.0.push(observer);
+        self.observers.set(Some(observers));
     }
 
     /// Takes back what [`Packet::observe`] was told for `completions`.
@@ -103,8 +109,9 @@ impl<T> Packet<T> {
     }
 
     fn retain(&self, keep: impl Fn(&Observer) -> bool) {
-        if let Some(observers) = &mut *self.observers.borrow_mut() {
+        if let Some(mut observers) = self.observers.take() {
             observers.0.retain(keep);
+            self.observers.set(Some(observers));
         }
     }
 
@@ -175,11 +182,11 @@ impl<T> Drop for Waiting<'_, T> {
 /// ```
 pub struct JoinHandle<T> {
     thread: Thread,
-    packet: Rc<Packet<T>>,
+    packet: Shared<Packet<T>>,
 }
 
 impl<T> JoinHandle<T> {
-    pub(super) fn new(thread: Thread, packet: Rc<Packet<T>>) -> JoinHandle<T> {
+    pub(super) fn new(thread: Thread, packet: Shared<Packet<T>>) -> JoinHandle<T> {
         JoinHandle { thread, packet }
     }
 

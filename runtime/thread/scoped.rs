@@ -16,6 +16,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::handle::Packet;
+use super::shared::Shared;
 use super::spawn::{Builder, live};
 use super::unwind::{self, Payload, catch, contain, shield};
 use super::{JoinHandle, Result, Thread, ThreadId};
@@ -46,7 +47,7 @@ where
     F: FnOnce() -> T,
 {
     let packet = Packet::new();
-    let result = Rc::clone(&packet);
+    let result = packet.clone();
     let body = Box::new(move |resume| result.finish(live(resume, main)));
     let builder = Builder::new().name("main".to_owned());
     // SAFETY: what `main` borrows belongs to callers of `run`, on this OS thread. `run` returns, or
@@ -232,7 +233,7 @@ impl Builder {
         let packet = Packet::new();
         let data = Rc::clone(&scope.data);
         let body = {
-            let packet = Rc::clone(&packet);
+            let packet = packet.clone();
             let data = Rc::clone(&data);
             Box::new(move |resume| {
                 // Dropped last, when nothing of 'scope is left on this stack.
@@ -266,9 +267,9 @@ impl Builder {
 
 /// Hands the result over. If nobody wants it, it is dropped here, on the child and before the scope
 /// ends.
-fn conclude<T>(packet: Rc<Packet<T>>, result: std::result::Result<T, Payload>, data: &Data) {
+fn conclude<T>(packet: Shared<Packet<T>>, result: std::result::Result<T, Payload>, data: &Data) {
     packet.finish(result);
-    let Some(packet) = Rc::into_inner(packet) else {
+    let Some(packet) = packet.into_inner() else {
         return;
     };
     if packet.holds_panic() {
@@ -306,7 +307,7 @@ impl fmt::Debug for Scope<'_, '_> {
 /// Owns the result of a scoped green thread. As [`std::thread::ScopedJoinHandle`].
 pub struct ScopedJoinHandle<'scope, T> {
     thread: Thread,
-    packet: Rc<Packet<T>>,
+    packet: Shared<Packet<T>>,
     data: Rc<Data>,
     scope: PhantomData<&'scope mut &'scope ()>,
 }

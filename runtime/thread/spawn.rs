@@ -81,7 +81,7 @@ impl Builder {
             return self.spawn(boxed);
         }
         let packet = Packet::new();
-        let result = Rc::clone(&packet);
+        let result = packet.clone();
         let thread = self.spawn_body(move |resume| result.finish(live(resume, f)))?;
         Ok(JoinHandle::new(thread, packet))
     }
@@ -93,14 +93,15 @@ impl Builder {
     where
         B: FnOnce(Resume) + 'static,
     {
-        let body = move |resume| to_the_end(|| body(resume));
+        let mut body = Some(move |resume| to_the_end(|| body(resume)));
         let label = Label {
             name: self.name.map(Rc::from),
             spawned_at: Location::caller(),
         };
-        // In two steps: should the first fail, the body is dropped here and not under a borrow.
-        let stack = scheduler::with(|scheduler| scheduler.take_stack(self.stack_size))?;
-        let id = scheduler::with(|scheduler| scheduler.spawn(&label, stack, self.daemon, body));
+        // Should that fail, the body is still here to be dropped, and not under a borrow.
+        let id = scheduler::with(|scheduler| {
+            scheduler.spawn(&label, self.stack_size, self.daemon, &mut body)
+        })?;
         Ok(Thread { id, label })
     }
 }
@@ -166,10 +167,14 @@ where
         catch(|| __rust_begin_short_backtrace(f))
     };
     destroy_locals();
-    if let Err(payload) = &result {
-        run::report_panic(payload);
+    // Not by reference to all of the result: that would put it into memory once more.
+    match result {
+        Ok(value) => Ok(value),
+        Err(payload) => {
+            run::report_panic(&payload);
+            Err(payload)
+        }
     }
-    result
 }
 
 /// Calls the closure. std knows this name, and leaves what called it out of a panic's backtrace.
@@ -192,7 +197,7 @@ pub(super) fn to_the_end(body: impl FnOnce()) {
 /// Drops the locals, here, where their destructors may do what they like.
 #[inline]
 fn destroy_locals() {
-    if scheduler::with(|scheduler| scheduler.has_locals()) {
+    if local::are_there() {
         // A panic in one was printed by the hook; the result and the other locals are worth more.
         while !contain(local::destroy) {}
     }
