@@ -114,7 +114,7 @@
 //! | 1 engines | `coroutine` `reactor` | one suspended stack; from readiness to who waits |
 //! | 2 loop | `scheduler` | who runs, who waits, and the loop |
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
-//! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues; OS threads |
+//! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, OS threads |
 //! | 5 I/O | [`io`] [`net`] [`os`] | the one retry loop; sockets |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
