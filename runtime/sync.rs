@@ -110,6 +110,7 @@ mod barrier;
 mod condvar;
 mod event;
 mod lazy_lock;
+#[expect(unsafe_code, reason = "hands out the value while the lock is held")]
 mod mutex;
 mod once;
 mod once_lock;

@@ -92,7 +92,12 @@ impl<W> WaitQueue<W> {
     /// Whether nobody waits that could be granted something.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.get() == NONE || self.front(&mut self.nodes.borrow_mut()).is_none()
+        self.first.get() == NONE || self.is_passed_over()
+    }
+
+    #[cold]
+    fn is_passed_over(&self) -> bool {
+        self.front(&mut self.nodes.borrow_mut()).is_none()
     }
 
     /// Looks at the first who waits, and his note.

@@ -1,6 +1,6 @@
 //! Mutual exclusion that parks.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
@@ -47,14 +47,13 @@ pub struct Mutex<T: ?Sized> {
     waiters: WaitQueue<&'static Location<'static>>,
     owner: Owner,
     poisoned: Cell<bool>,
-    value: RefCell<T>,
+    /// Whoever holds the lock has a guard, and nobody else.
+    value: UnsafeCell<T>,
 }
 
 /// The right to a [`Mutex`]'s value; dropping it unlocks.
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct MutexGuard<'a, T: ?Sized> {
-    /// `None` only while it is dropped.
-    value: Option<RefMut<'a, T>>,
     mutex: &'a Mutex<T>,
     /// The owner was unwinding when it locked, so that its unwinding says nothing about the value.
     unwinding: bool,
@@ -67,7 +66,7 @@ impl<T> Mutex<T> {
             waiters: WaitQueue::new(),
             owner: Owner::new("a Mutex"),
             poisoned: Cell::new(false),
-            value: RefCell::new(value),
+            value: UnsafeCell::new(value),
         }
     }
 
@@ -149,6 +148,7 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Waits for the lock; whether it came.
+    #[cold]
     #[track_caller]
     fn wait(&self, deadline: Option<Nanos>) -> bool {
         let at = Location::caller();
@@ -182,9 +182,9 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// A guard for the caller, who holds the lock.
+    #[inline]
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
         let guard = MutexGuard {
-            value: Some(self.value.borrow_mut()),
             mutex: self,
             unwinding: scheduler::is_unwinding(),
         };
@@ -195,13 +195,21 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// Hands the lock to the next, or frees it.
+    /// Frees the lock, or hands it to the next.
     #[inline]
     fn unlock(&self) {
-        let next = |thread, at: &mut &'static _| self.owner.give(Some(thread), at);
-        if self.waiters.grant_lock(next).is_none() {
+        if self.waiters.is_empty() {
             self.owner.free();
+        } else {
+            self.hand_over();
         }
+    }
+
+    #[cold]
+    fn hand_over(&self) {
+        let next = |thread, at: &mut &'static _| self.owner.give(Some(thread), at);
+        let granted = self.waiters.grant_lock(next);
+        debug_assert!(granted.is_some(), "somebody waits");
     }
 }
 
@@ -211,8 +219,8 @@ pub(super) fn of<'a, T: ?Sized>(guard: &MutexGuard<'a, T>) -> &'a Mutex<T> {
 }
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        self.value = None;
         if !self.unwinding && scheduler::is_unwinding() {
             self.mutex.poisoned.set(true);
         }
@@ -223,18 +231,19 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        self.value
-            .as_ref()
-            .expect("a guard holds its value until it is dropped")
+        // SAFETY: the guard's green thread holds the lock, so there is no other guard, and `get_mut`
+        // needs a mutex that nobody has borrowed. What is given out ends before the guard does.
+        unsafe { &*self.mutex.value.get() }
     }
 }
 
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        self.value
-            .as_mut()
-            .expect("a guard holds its value until it is dropped")
+        // SAFETY: as in `deref`, and this guard is borrowed mutably.
+        unsafe { &mut *self.mutex.value.get() }
     }
 }
 
