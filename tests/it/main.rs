@@ -2,6 +2,7 @@
 
 mod blocking;
 mod cancel;
+mod generator;
 mod local;
 mod model;
 mod net;
