@@ -253,7 +253,7 @@ impl<Y, R, T> Generator<Y, R, T> {
     ///
     /// With a panic of the body; if it has ended already; if it runs already, because its own body
     /// resumes it, or because another green thread has and the body waits.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn resume(&self, value: R) -> State<Y, T> {
         match self.inner.take() {
@@ -268,7 +268,7 @@ impl<Y, R, T> Generator<Y, R, T> {
     /// # Panics
     ///
     /// With a panic of the body; if it runs already.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn send(&self, value: R) -> Option<Y> {
         let Some(inner) = self.inner.take() else {
@@ -392,6 +392,7 @@ impl<Y, R, T> Generator<Y, R, T> {
     }
 
     /// The body has ended, and its stack is for the next.
+    #[inline(never)]
     fn retire(&self, inner: Box<Inner<Y, R, T>>) {
         self.ended.set(true);
         stacks::give_back(ManuallyDrop::into_inner(*inner).into_stack());
@@ -443,7 +444,7 @@ impl<Y, R, T> Drop for Generator<Y, R, T> {
 impl<Y, T> Iterator for Generator<Y, (), T> {
     type Item = Y;
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn next(&mut self) -> Option<Y> {
         self.send(())
@@ -454,7 +455,7 @@ impl<Y, T> Iterator for Generator<Y, (), T> {
 impl<Y, T> Iterator for &Generator<Y, (), T> {
     type Item = Y;
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn next(&mut self) -> Option<Y> {
         self.send(())

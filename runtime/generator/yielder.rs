@@ -74,7 +74,8 @@ impl<'a, Y, R> Yielder<'a, Y, R> {
     /// [`block_on`](crate::block_on) that the body has called; on another green thread than the one
     /// that has resumed the generator; and from a destructor while the body unwinds, which aborts
     /// the process, for there is nobody to go on.
-    #[inline]
+    // Inlined, or the processor predicts the returns on both sides wrong: see `coroutine`.
+    #[inline(always)]
     #[track_caller]
     pub fn yield_(&self, value: Y) -> R {
         match self.suspend(value) {
@@ -124,7 +125,7 @@ impl<'a, Y, R> Yielder<'a, Y, R> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn suspend(&self, value: Y) -> Input<R> {
         let place = Place::here();
