@@ -167,8 +167,8 @@ pub use scheduler::{Deadlock, Policy, State, Stuck};
 pub use stack::StackGuard;
 pub use stats::{Parks, Reason, Stats};
 pub use thread::{
-    AsCompleted, Config, JoinError, JoinHandle, Remote, as_completed, run, scope, shield, sleep,
-    sleep_until, spawn, spawn_after, wait_all, wait_any, yield_now,
+    AsCompleted, Config, JoinError, JoinHandle, Remote, as_completed, block_on, run, scope, shield,
+    sleep, sleep_until, spawn, spawn_after, wait_all, wait_any, yield_now,
 };
 pub use time::{Elapsed, timeout};
 

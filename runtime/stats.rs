@@ -21,10 +21,12 @@ pub enum Reason {
     Lock,
     /// Waits for a job on the [`blocking`](crate::blocking) pool, or for room in its queue.
     Blocking,
+    /// Waits in [`block_on`](crate::block_on) for a waker.
+    Future,
 }
 
 impl Reason {
-    const COUNT: usize = Reason::Blocking as usize + 1;
+    const COUNT: usize = Reason::Future as usize + 1;
 }
 
 impl fmt::Display for Reason {
@@ -37,6 +39,7 @@ impl fmt::Display for Reason {
             Reason::Park => "park",
             Reason::Lock => "lock",
             Reason::Blocking => "blocking",
+            Reason::Future => "future",
         })
     }
 }
@@ -98,6 +101,7 @@ impl fmt::Debug for Parks {
             Reason::Park,
             Reason::Lock,
             Reason::Blocking,
+            Reason::Future,
         ];
         f.debug_map()
             .entries(ALL.iter().map(|&reason| (reason, self[reason])))

@@ -27,6 +27,7 @@
 
 #[expect(unsafe_code, reason = "a payload is shared as far as it is Sync")]
 mod error;
+mod future;
 mod handle;
 mod remote;
 mod run;
@@ -47,6 +48,7 @@ use std::time::{Duration, Instant};
 pub use std::thread::{available_parallelism, panicking};
 
 pub use self::error::{JoinError, Result};
+pub use self::future::block_on;
 pub use self::handle::JoinHandle;
 pub(crate) use self::remote::Wake;
 pub use self::remote::{Ended, Remote, Unparker};

@@ -5,7 +5,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::unwind::{self, Payload};
+use super::future::LocalWaker;
+use super::unwind::{self, Payload, contain};
 use super::wait::Completions;
 use super::{JoinError, Result, Thread, spawn};
 use crate::scheduler::{self, Nanos, ThreadId};
@@ -30,6 +31,8 @@ pub(super) enum Observer {
     Wake(ThreadId),
     /// Collects the ends of several, of which this is the one with that number.
     Collect(Rc<Completions>, usize),
+    /// Polls the handle. There is one at most.
+    Waker(LocalWaker),
     /// Wants this to run on a green thread of its own.
     Link(Box<dyn FnOnce()>),
 }
@@ -101,6 +104,27 @@ impl<T> Packet<T> {
         self.retain(|o| !matches!(o, Observer::Collect(c, _) if Rc::ptr_eq(c, completions)));
     }
 
+    /// Whether somebody beyond the one waiter wants to know.
+    #[inline]
+    pub(super) fn is_observed(&self) -> bool {
+        self.observers.borrow().is_some()
+    }
+
+    /// Whom to wake when it ends, instead of whom it was before. The caller drops that one, for it
+    /// may run code of the user's.
+    pub(super) fn set_waker(&self, waker: Option<LocalWaker>) -> Option<LocalWaker> {
+        let mut observers = self.observers.borrow_mut();
+        let observers = &mut observers.get_or_insert_default().0;
+        let is_waker = |observer: &Observer| matches!(observer, Observer::Waker(_));
+        let place = observers.iter().position(is_waker);
+        let before = place.map(|place| observers.remove(place));
+        observers.extend(waker.map(Observer::Waker));
+        match before {
+            Some(Observer::Waker(waker)) => Some(waker),
+            _ => None,
+        }
+    }
+
     fn retain(&self, keep: impl Fn(&Observer) -> bool) {
         if let Some(observers) = &mut *self.observers.borrow_mut() {
             observers.0.retain(keep);
@@ -133,6 +157,10 @@ impl Observer {
         match self {
             Observer::Wake(id) => scheduler::with(|scheduler| scheduler.wake(id)),
             Observer::Collect(completions, number) => completions.add(number),
+            // A panic in a foreign waker was printed, and must not keep it from the others.
+            Observer::Waker(waker) => {
+                contain(|| waker.wake());
+            }
             Observer::Link(f) => spawn::spawn_link(f),
         }
     }

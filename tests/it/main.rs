@@ -1,5 +1,6 @@
 //! What sedge promises, each promise a test. One binary, so that it links once.
 
+mod block_on;
 mod blocking;
 mod cancel;
 mod generator;
