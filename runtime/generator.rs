@@ -67,6 +67,7 @@ use corosensei::CoroutineResult;
 use self::yielder::Input;
 pub use self::yielder::Yielder;
 use crate::coroutine::INLINE_BODY;
+use crate::scheduler;
 use crate::stack::Stack;
 use crate::thread::{self, Closed, Payload};
 
@@ -381,9 +382,12 @@ impl<Y, R, T> Generator<Y, R, T> {
                  unwinding off; resume it to its end",
             );
         }
+        let unwinding = scheduler::is_unwinding();
         let CoroutineResult::Return(result) = inner.resume(Err(Box::new(Box::new(Closed)))) else {
             unreachable!("a body that was told to end does not yield");
         };
+        // What the body has caught was noted of this green thread, as it was of the first one.
+        scheduler::note_unwinding(unwinding);
         self.retire(inner);
         match result {
             Err(payload) if !payload.is::<Closed>() => Err(payload),

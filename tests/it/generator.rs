@@ -8,7 +8,7 @@ use sedge::generator::{Builder, Generator, State, Yielder};
 use sedge::sync::Mutex;
 use sedge::{spawn, thread, yield_now};
 
-use crate::util::{FOREVER, Log, ms, panic_of, run};
+use crate::util::{FOREVER, Log, OnDrop, ms, panic_of, run};
 
 fn count(to: u32) -> Generator<u32> {
     Generator::new(move |y| (0..to).for_each(|i| y.yield_(i)))
@@ -607,7 +607,7 @@ fn a_body_that_is_closed_may_wait_in_its_destructors_where_that_is_allowed() {
         let log = Log::default();
         let (inner, inner_log) = (Rc::clone(&lock), log.clone());
         let generator = Generator::new(move |y| {
-            let _guard = crate::util::OnDrop(|| {
+            let _guard = OnDrop(|| {
                 let _locked = inner.lock().unwrap();
                 inner_log.add("locked");
             });
@@ -633,7 +633,7 @@ fn a_body_that_waits_does_not_mind_that_others_begin_or_cease_to_unwind() {
         let inner = Rc::clone(&lock);
         let guard = lock.lock().unwrap();
         let unwinder = spawn(move || {
-            let _guard = crate::util::OnDrop(|| drop(inner.lock()));
+            let _guard = OnDrop(|| drop(inner.lock()));
             yield_now();
             resume_unwind(Box::new("quiet"));
         });
@@ -681,7 +681,7 @@ fn one_kept_in_a_thread_local_is_unwound_when_its_os_thread_ends() {
     }
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let guard = crate::util::OnDrop(move || sender.send(()).unwrap());
+        let guard = OnDrop(move || sender.send(()).unwrap());
         let generator = Generator::new(move |y| {
             let _guard = guard;
             y.yield_(1);
@@ -690,4 +690,91 @@ fn one_kept_in_a_thread_local_is_unwound_when_its_os_thread_ends() {
         KEPT.with_borrow(|kept| kept.as_ref().unwrap().send(()));
     });
     receiver.recv().unwrap();
+}
+
+/// Numbers from a linear congruential generator.
+struct Random(Cell<u64>);
+
+impl Random {
+    fn below(&self, end: u64) -> u64 {
+        let next = self.0.get().wrapping_mul(6_364_136_223_846_793_005);
+        self.0.set(next.wrapping_add(1_442_695_040_888_963_407));
+        (self.0.get() >> 33) % end
+    }
+}
+
+/// A body that waits, locks, nests, yields and panics as `random` says.
+fn wild(random: &Rc<Random>, alive: &Rc<Cell<i32>>, lock: &Rc<Mutex<u32>>, depth: u32) -> Wild {
+    let (random, alive, lock) = (Rc::clone(random), Rc::clone(alive), Rc::clone(lock));
+    Rc::new(Generator::new(move |y| {
+        alive.set(alive.get() + 1);
+        let _guard = OnDrop(|| alive.set(alive.get() - 1));
+        for _ in 0..random.below(12) {
+            match random.below(8) {
+                0 => sedge::sleep(std::time::Duration::from_micros(random.below(300))),
+                1 => yield_now(),
+                2 => *lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += 1,
+                3 if depth < 4 => {
+                    let inner = wild(&random, &alive, &lock, depth + 1);
+                    y.yield_all((&*inner).take(random.below(4) as usize));
+                }
+                4 if depth < 4 => y.yield_from(&wild(&random, &alive, &lock, depth + 1), ()),
+                5 if random.below(6) == 0 => resume_unwind(Box::new("wild")),
+                6 => _ = sedge::timeout(ms(1), || sedge::sleep(ms(random.below(3)))),
+                _ => y.yield_(random.below(100)),
+            }
+        }
+    }))
+}
+
+type Wild = Rc<Generator<u64>>;
+
+/// One of several that work on the same generators.
+fn play(random: &Rc<Random>, alive: &Rc<Cell<i32>>, generators: &[RefCell<Wild>]) {
+    let lock = Rc::new(Mutex::new(0));
+    for _ in 0..60 {
+        let place = &generators[random.below(generators.len() as u64) as usize];
+        let generator = place.borrow().clone();
+        let act = || match random.below(10) {
+            0 => generator.close(),
+            1 => drop(generator.throw(Box::new("thrown"))),
+            2 => drop(place.replace(wild(random, alive, &lock, 0))),
+            3 => _ = sedge::timeout(ms(random.below(2)), || generator.send(())),
+            _ => _ = generator.send(()),
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(act)) {
+            // A cancellation has no text; it goes on.
+            if crate::util::message(&*payload) == "no text" {
+                resume_unwind(payload);
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_is_done_to_towers_every_body_ends() {
+    for seed in 0..40 {
+        let alive = Rc::new(Cell::new(0));
+        let random = Rc::new(Random(Cell::new(seed)));
+        let config = sedge::Config::new().policy(sedge::Policy::Random(seed));
+        let inner = Rc::clone(&alive);
+        crate::util::run_with(config, move || {
+            let lock = Rc::new(Mutex::new(0));
+            let new = || RefCell::new(wild(&random, &inner, &lock, 0));
+            let generators: Rc<[_]> = (0..6).map(|_| new()).collect();
+            let player = || {
+                let (random, alive) = (Rc::clone(&random), Rc::clone(&inner));
+                let generators = Rc::clone(&generators);
+                spawn(move || play(&random, &alive, &generators))
+            };
+            let players: Vec<_> = (0..8).map(|_| player()).collect();
+            sedge::sleep(ms(2));
+            players[0].cancel();
+            players[1].cancel();
+            for player in players {
+                let _ = player.join();
+            }
+        });
+        assert_eq!(alive.get(), 0, "seed {seed}");
+    }
 }
