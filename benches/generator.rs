@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use corosensei::{Coroutine, Yielder};
-use sedge::generator::Generator;
+use sedge::generator::{self, Generator};
 
 const ROUNDS: usize = 9;
 const ITEMS: u64 = 4_000_000;
@@ -38,6 +38,8 @@ fn main() {
             sedge::run(|| next(ITEMS / shrink)),
             send(ITEMS / shrink),
             yield_from(ITEMS / shrink),
+            bare_in_a_call(ITEMS / shrink),
+            next_in_a_call(ITEMS / shrink),
             make_and_drop(MADE / shrink),
             make_and_unwind(MADE / shrink),
         ]);
@@ -58,6 +60,8 @@ fn main() {
         "next, inside of run",
         "send",
         "next through a yield_from",
+        "bare, suspends in a call",
+        "next, yields in a call",
         "make, one item, to its end",
         "make, one item, unwind",
     ]
@@ -95,7 +99,11 @@ fn bare(count: u64) -> f64 {
 }
 
 fn numbers() -> Generator<u64> {
-    Generator::new(|y| (0..).for_each(|number| y.yield_(number)))
+    Generator::new(|y| {
+        for number in 0.. {
+            y.yield_(number);
+        }
+    })
 }
 
 /// Items of a generator that is sent nothing.
@@ -128,6 +136,47 @@ fn yield_from(count: u64) -> f64 {
     each(count, || {
         for _ in 0..count {
             black_box(outer.next());
+        }
+    })
+}
+
+/// As [`bare`], but it suspends in a function that it calls: when that returns, the processor
+/// expects to go where the resume was called.
+fn bare_in_a_call(count: u64) -> f64 {
+    #[inline(never)]
+    fn suspend(yielder: &Yielder<u64, u64>, value: u64) -> u64 {
+        black_box(yielder.suspend(value))
+    }
+    let body = |yielder: &Yielder<u64, u64>, mut value| {
+        loop {
+            value = suspend(yielder, value);
+        }
+    };
+    let mut coroutine: Coroutine<u64, u64, ()> = Coroutine::new(body);
+    let time = each(count, || {
+        for value in 0..count {
+            black_box(coroutine.resume(value).as_yield());
+        }
+    });
+    std::mem::forget(coroutine);
+    time
+}
+
+/// The same of a generator.
+fn next_in_a_call(count: u64) -> f64 {
+    #[inline(never)]
+    fn yield_(yielder: &generator::Yielder<'_, u64>, value: u64) {
+        yielder.yield_(value);
+        black_box(value);
+    }
+    let mut numbers = Generator::new(|y| {
+        for number in 0.. {
+            yield_(y, number);
+        }
+    });
+    each(count, || {
+        for _ in 0..count {
+            black_box(numbers.next());
         }
     })
 }

@@ -3,7 +3,11 @@
 //! A generator's body runs on a stack of its own, so it may yield from as deep in its calls as it
 //! likes: from a recursion, a callback, a loop in somebody else's crate. It runs only while it is
 //! resumed, on top of the stack of whoever resumes it, which may be plain code outside of
-//! [`run`](crate::run), a green thread or another generator. Two switches make an item.
+//! [`run`](crate::run), a green thread or another generator.
+//!
+//! An item costs about twice a bare corosensei resume and suspend (5 ns where that takes 2.4) if
+//! the body yields itself. From a function that it calls, it costs the two returns that the
+//! processor cannot predict then, in either crate (some 25 ns there).
 //!
 //! ```
 //! use sedge::generator::Generator;
@@ -33,7 +37,7 @@
 //!
 //! The body is part of whoever resumes it. It may sleep, lock, do I/O: then the green thread
 //! underneath waits, with all the generators it has resumed. Outside of [`run`](crate::run) such a
-//! call panics as ever. [`thread::current`](crate::thread::current) and
+//! call panics as ever. [`thread::current`] and
 //! [`green_local!`](crate::green_local) values are those of the green thread that resumes, which
 //! may be another each time. If that one is cancelled, or a [`timeout`](crate::timeout) around the
 //! call passes, the body unwinds first and then the caller; the generator has ended.
@@ -74,6 +78,8 @@ use crate::thread::{self, Closed, Payload};
 /// A body and its stack. corosensei's destructor would panic for one that is half-way, so it is
 /// never run.
 type Inner<Y, R, T> = ManuallyDrop<corosensei::Coroutine<Input<R>, Y, Result<T, Payload>, Stack>>;
+
+type Body<Y, R, T> = Box<dyn FnOnce(&Yielder<'_, Y, R>, R) -> T>;
 
 /// How far a generator has come when it is resumed. As std's `CoroutineState`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -224,7 +230,7 @@ impl Builder {
         T: 'static,
     {
         if size_of::<F>() > INLINE_BODY {
-            let boxed: Box<dyn FnOnce(&Yielder<'_, Y, R>, R) -> T> = Box::new(body);
+            let boxed: Body<Y, R, T> = Box::new(body);
             return self.build(boxed);
         }
         let stack = stacks::take(self.stack_size, self.name.as_deref(), Location::caller())?;
@@ -332,7 +338,7 @@ impl<Y, R, T> Generator<Y, R, T> {
             self.check_ended::<()>();
             return;
         };
-        if let Err(payload) = self.unwind(inner) {
+        if let Err(payload) = self.unwind(*inner) {
             thread::resume(payload);
         }
     }
@@ -368,14 +374,14 @@ impl<Y, R, T> Generator<Y, R, T> {
                 State::Yielded(value)
             }
             CoroutineResult::Return(result) => {
-                self.retire(inner);
+                self.retire(*inner);
                 State::Complete(result.unwrap_or_else(|payload| thread::resume(payload)))
             }
         }
     }
 
     /// Brings the body to its end, and says what else unwound it.
-    fn unwind(&self, mut inner: Box<Inner<Y, R, T>>) -> Result<(), Payload> {
+    fn unwind(&self, mut inner: Inner<Y, R, T>) -> Result<(), Payload> {
         if cfg!(panic = "abort") && inner.started() {
             abort(
                 "a generator is dropped or closed half-way, and panic = \"abort\" has switched \
@@ -397,9 +403,9 @@ impl<Y, R, T> Generator<Y, R, T> {
 
     /// The body has ended, and its stack is for the next.
     #[inline(never)]
-    fn retire(&self, inner: Box<Inner<Y, R, T>>) {
+    fn retire(&self, inner: Inner<Y, R, T>) {
         self.ended.set(true);
-        stacks::give_back(ManuallyDrop::into_inner(*inner).into_stack());
+        stacks::give_back(ManuallyDrop::into_inner(inner).into_stack());
     }
 
     /// Nothing, if it has ended.
@@ -433,7 +439,7 @@ impl<Y, R, T> Drop for Generator<Y, R, T> {
         let Some(inner) = self.inner.take() else {
             return;
         };
-        match self.unwind(inner) {
+        match self.unwind(*inner) {
             // The hook has printed it, and a second panic would abort.
             Err(payload) if std::thread::panicking() => {
                 thread::contain(|| drop(payload));
