@@ -159,9 +159,12 @@ struct Wakers {
     signal: Weak<Signal>,
 }
 
+/// How wakers of a call look, and which it is.
+type Entry = (&'static RawWakerVTable, Arc<Call>);
+
 thread_local! {
     /// The calls on this OS thread, by the address that their wakers hold.
-    static CALLS: RefCell<HashMap<usize, (&'static RawWakerVTable, Arc<Call>)>> = RefCell::default();
+    static CALLS: RefCell<HashMap<usize, Entry>> = RefCell::default();
 }
 
 impl Wakers {
@@ -220,9 +223,9 @@ impl LocalWaker {
     /// One that wakes as `waker` does. May run code of the user's, as cloning and dropping a
     /// `Waker` does.
     pub(crate) fn new(waker: &Waker) -> LocalWaker {
-        let find = |calls: &RefCell<HashMap<_, (_, Arc<Call>)>>| {
+        let find = |calls: &RefCell<HashMap<usize, Entry>>| {
             let calls = calls.borrow();
-            let found: Option<&(&'static RawWakerVTable, _)> = calls.get(&waker.data().addr());
+            let found = calls.get(&waker.data().addr());
             let found = found.filter(|(vtable, _)| *vtable == waker.vtable());
             found.map(|(_, call)| Arc::clone(call))
         };
