@@ -24,7 +24,7 @@
 //!
 //! | Python | here | |
 //! |---|---|---|
-//! | `def` with `yield` | [`Generator::new`], [`Generator::receiving`] | a closure with a [`Yielder`] |
+//! | `def` with `yield` | [`Generator::new`], [`Generator::receiving`] | gets a [`Yielder`] |
 //! | `yield value` | [`Yielder::yield_`] | |
 //! | `yield from inner` | [`Yielder::yield_from`] | sends, throws and closes the inner one too |
 //! | `next(g)`, `for x in g` | [`Iterator`] | when nothing is sent |

@@ -142,6 +142,14 @@ struct Signal {
     door: Door,
 }
 
+impl Drop for Signal {
+    fn drop(&mut self) {
+        if scheduler::try_with(|scheduler| scheduler.number()) == Some(self.call.scheduler) {
+            self.door.close_at_home();
+        }
+    }
+}
+
 impl Wake for Signal {
     fn wake(self: Arc<Signal>) {
         self.call.wake(Some(&self.door));

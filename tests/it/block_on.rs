@@ -57,6 +57,19 @@ fn it_need_be_neither_send_nor_static() {
 }
 
 #[test]
+fn on_its_own_os_thread_it_makes_no_system_call() {
+    sedge::run(|| {
+        let polls = sedge::stats().polls;
+        for i in 0..200 {
+            assert_eq!(block_on(async { spawn(|| 1).await.unwrap() + i }), i + 1);
+            block_on(future::yield_now());
+        }
+        // A wake of the loop would have been looked for by its next turn.
+        assert_eq!(sedge::stats().polls, polls);
+    });
+}
+
+#[test]
 fn it_parks_until_the_waker_is_called_and_others_run_meanwhile() {
     run(|| {
         let place = Rc::new(RefCell::new(None::<Waker>));
