@@ -13,10 +13,23 @@
 //! coroutine always suspends to whoever resumed it.
 //!
 //! To suspend, a coroutine needs its *yielder*, which corosensei hands only to the body.
-//! [`suspend`] is called from deep inside, so the running coroutine's yielder stands in a
-//! thread-local, `RUNNING`. It is set by whoever continues on a stack (the body at its start,
-//! `suspend` when it returns), and [`Coroutine::resume`] clears it, so `RUNNING` is null exactly
-//! when no coroutine runs.
+//! [`suspend`] is called from deep inside, so the running coroutine's yielder stands in its *root*,
+//! a value on its outermost frame, and a thread-local, `RUNNING`, points to that. It is set by
+//! whoever continues on a stack (the body at its start, `suspend` when it returns), and
+//! [`Coroutine::resume`] clears it, so `RUNNING` is null exactly when no coroutine runs.
+//!
+//! A coroutine may resume generators, which have stacks of their own on top of its own:
+//!
+//! ```text
+//!    loop  ──>  coroutine  ──>  generator  ──>  generator
+//!      ^          root                              │
+//!      └─────────────────── suspend(why) ───────────┘
+//! ```
+//!
+//! `RUNNING` does not change there, and [`suspend`] called up there suspends the whole *tower*:
+//! corosensei saves the stack pointer of where it is called and goes on where the coroutine's root
+//! says, whatever stands in between. Resuming goes straight back to the top, and the stacks below,
+//! which nobody else can resume, are as they were. [`tower`] says which one runs.
 //!
 //! Invariants: a coroutine never leaves its OS thread (`!Send`), so a thread-local's address stays
 //! valid across a switch. A body must not unwind out of its root. A coroutine that is dropped
@@ -64,7 +77,14 @@ pub(crate) const OUTSIDE: &str = "no sedge scheduler runs on this OS thread: cal
     sedge::run, or, from another OS thread, go through a sedge::thread::Remote";
 
 thread_local! {
-    static RUNNING: Cell<*const Yielder> = const { Cell::new(ptr::null()) };
+    static RUNNING: Cell<*const Root> = const { Cell::new(ptr::null()) };
+}
+
+/// What a running coroutine is reached by; on its outermost frame.
+struct Root {
+    yielder: *const Yielder,
+    /// Stretches that the coroutine is inside of and must leave by itself: time limits, shields.
+    stretches: Cell<usize>,
 }
 
 /// A body and the stack it runs on.
@@ -96,7 +116,11 @@ impl Coroutine {
         let control = ptr::with_exposed_provenance_mut::<Inner>(stack.control().get());
         let control = NonNull::new(control).expect("the address is not zero");
         let inner = Inner::with_stack(stack, move |yielder, resume| {
-            RUNNING.set(yielder);
+            let root = Root {
+                yielder,
+                stretches: Cell::new(0),
+            };
+            RUNNING.set(&root);
             body(resume);
         });
         // SAFETY: the memory is `CONTROL_SIZE` bytes, enough and aligned (asserted above), and
@@ -182,13 +206,58 @@ pub(crate) fn is_running() -> bool {
 #[inline(always)]
 #[track_caller]
 pub(crate) fn suspend(why: Suspend) -> Resume {
-    let yielder = RUNNING.get();
-    assert!(!yielder.is_null(), "{OUTSIDE}");
-    // SAFETY: the yielder lives on the root of its coroutine's stack until the body returns, and a
-    // coroutine whose body has not returned is never freed. It is the one of the coroutine that
-    // runs now, on this OS thread: whoever continues on a stack sets `RUNNING` (body and, below,
-    // this function), and `resume` clears it when that coroutine stops.
+    let root = RUNNING.get();
+    assert!(!root.is_null(), "{OUTSIDE}");
+    // SAFETY: the root lives on the outermost frame of its coroutine's stack until the body
+    // returns, and a coroutine whose body has not returned is never freed. It is the one of the
+    // coroutine that runs now, on this OS thread: whoever continues on a stack sets `RUNNING` (body
+    // and, below, this function), and `resume` clears it when that coroutine stops.
+    let yielder = unsafe { (*root).yielder };
+    // SAFETY: the yielder lives where the root does, and for as long. Its coroutine runs, perhaps
+    // with generators on top of it; see "Why a tower of stacks may suspend" in docs/unsafe.md.
     let resume = unsafe { (*yielder).suspend(why) };
-    RUNNING.set(yielder);
+    RUNNING.set(root);
     resume
+}
+
+/// What runs on this OS thread: a coroutine and what it has resumed, or no coroutine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tower {
+    /// Compared only: one that is running is not confused with another, for the root is alive.
+    root: *const Root,
+    stretches: usize,
+}
+
+impl Tower {
+    /// Whether both are of the same coroutine, or of none.
+    pub(crate) fn is_of(self, other: Tower) -> bool {
+        self.root == other.root
+    }
+}
+
+/// The tower that the caller is part of.
+#[inline]
+pub(crate) fn tower() -> Tower {
+    let root = RUNNING.get();
+    let stretches = with_stretches(Cell::get).unwrap_or(0);
+    Tower { root, stretches }
+}
+
+/// The running coroutine begins a stretch that it must end by itself, on the same tower.
+pub(crate) fn enter_stretch() {
+    with_stretches(|stretches| stretches.set(stretches.get() + 1));
+}
+
+/// It ends the innermost one.
+pub(crate) fn leave_stretch() {
+    with_stretches(|stretches| stretches.set(stretches.get() - 1));
+}
+
+#[inline]
+fn with_stretches<T>(f: impl FnOnce(&Cell<usize>) -> T) -> Option<T> {
+    let root = RUNNING.get();
+    // SAFETY: null, or the root of the coroutine that runs, which is alive; see `suspend`. Nobody
+    // holds a mutable reference to it.
+    let root = unsafe { root.as_ref() }?;
+    Some(f(&root.stretches))
 }

@@ -116,6 +116,7 @@
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, OS threads |
 //! | 5 I/O | [`io`] [`net`] [`os`] | the one retry loop; sockets |
+//! | 6 services | [`generator`] | generators |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -162,13 +163,16 @@ pub mod io;
 pub mod net;
 pub mod os;
 
+// Floor 6, services.
+pub mod generator;
+
 pub use blocking::blocking;
 pub use scheduler::{Blocked, Deadlock, HeldBy, Policy, Role, State, Stuck};
 pub use stack::StackGuard;
 pub use stats::{Parks, Reason, Stats};
 pub use thread::{
-    AsCompleted, Config, JoinError, JoinHandle, Remote, as_completed, run, scope, shield, sleep,
-    sleep_until, spawn, spawn_after, wait_all, wait_any, yield_now,
+    AsCompleted, Config, JoinError, JoinHandle, Remote, as_completed, block_on, run, scope, shield,
+    sleep, sleep_until, spawn, spawn_after, wait_all, wait_any, yield_now,
 };
 pub use time::{Elapsed, timeout};
 

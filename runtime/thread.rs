@@ -27,6 +27,7 @@
 
 #[expect(unsafe_code, reason = "a payload is shared as far as it is Sync")]
 mod error;
+mod future;
 mod handle;
 mod remote;
 mod run;
@@ -49,6 +50,7 @@ use std::time::{Duration, Instant};
 pub use std::thread::{available_parallelism, panicking};
 
 pub use self::error::{JoinError, Result};
+pub use self::future::block_on;
 pub use self::handle::JoinHandle;
 pub(crate) use self::remote::Wake;
 pub use self::remote::{Ended, Remote, Unparker};
@@ -57,8 +59,8 @@ pub use self::scoped::{Scope, ScopedJoinHandle, scope};
 pub use self::spawn::{Builder, spawn, spawn_after};
 pub use self::unwind::shield;
 pub(crate) use self::unwind::{
-    Payload, Unwinding, catch, contain, is_timeout, park as park_for, park_until, park_until_free,
-    resume, spend_budget,
+    Closed, Payload, Unwinding, catch, contain, is_timeout, park as park_for, park_until,
+    park_until_free, resume, spend_budget,
 };
 pub use self::wait::{AsCompleted, as_completed, wait_all, wait_any};
 pub use crate::local::{AccessError, LocalKey};

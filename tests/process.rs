@@ -11,6 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use sedge::generator::{self, Generator};
 use sedge::thread::{self, Builder, Remote};
 use sedge::{Config, StackGuard};
 
@@ -28,6 +29,11 @@ struct End {
 
 /// In the parent: plays the scene of test `name` in a child. In the child: plays it, and goes away.
 fn play(name: &str, scene: fn()) -> End {
+    play_as(name, "1", scene)
+}
+
+/// As [`play`], for a test of several scenes: the child sees in its environment which it is.
+fn play_as(name: &str, child: &str, scene: fn()) -> End {
     if std::env::var_os(CHILD).is_some() {
         no_core_file();
         scene();
@@ -35,7 +41,7 @@ fn play(name: &str, scene: fn()) -> End {
     }
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
-        .env(CHILD, "1")
+        .env(CHILD, child)
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -756,4 +762,81 @@ fn unparkers_that_are_made_and_dropped_leave_nothing() {
         });
     };
     play("unparkers_that_are_made_and_dropped_leave_nothing", scene).with_code(0);
+}
+
+#[test]
+fn an_overflow_in_a_generator_names_it_and_its_origin_outside_of_run_too() {
+    fn dig_in_generator() {
+        let deep = generator::Builder::new().name("deep".to_owned());
+        let deep: Generator<()> = deep.build(|_, ()| _ = dig(usize::MAX)).unwrap();
+        deep.send(());
+    }
+    for (name, scene) in [
+        ("outside", dig_in_generator as fn()),
+        ("inside", || sedge::run(dig_in_generator)),
+        ("after", || {
+            sedge::run(|| Generator::new(|y| y.yield_(1)).send(()));
+            dig_in_generator();
+        }),
+        ("elsewhere", || {
+            std::thread::spawn(dig_in_generator).join().unwrap();
+        }),
+    ] {
+        if std::env::var_os(CHILD).is_some_and(|child| child != name) {
+            continue;
+        }
+        play_as(
+            "an_overflow_in_a_generator_names_it_and_its_origin_outside_of_run_too",
+            name,
+            scene,
+        )
+        .by_signal(libc::SIGABRT)
+        .says("generator 'deep' has overflowed its stack of 256 KiB")
+        .says(&format!("made at {}", file!()))
+        .says("sedge::generator::Builder::stack_size");
+    }
+}
+
+#[test]
+fn a_body_that_always_catches_its_end_aborts_with_a_report() {
+    let scene = || {
+        let generator = Generator::new(|y| {
+            loop {
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| y.yield_(1)));
+            }
+        });
+        let generator: Generator<i32> = generator;
+        generator.send(());
+    };
+    play(
+        "a_body_that_always_catches_its_end_aborts_with_a_report",
+        scene,
+    )
+    .by_signal(libc::SIGABRT)
+    .says("catches its end and yields again");
+}
+
+#[test]
+fn a_body_that_yields_from_a_destructor_while_it_unwinds_aborts_with_a_report() {
+    struct Yields<'a>(&'a generator::Yielder<'a, u32>);
+
+    impl Drop for Yields<'_> {
+        fn drop(&mut self) {
+            self.0.yield_(2);
+        }
+    }
+
+    let scene = || {
+        let generator: Generator<u32> = Generator::new(|y| {
+            let _yields = Yields(y);
+            y.yield_(1);
+        });
+        generator.send(());
+    };
+    play(
+        "a_body_that_yields_from_a_destructor_while_it_unwinds_aborts_with_a_report",
+        scene,
+    )
+    .by_signal(libc::SIGABRT)
+    .says("yields from a destructor while it unwinds");
 }

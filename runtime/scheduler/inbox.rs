@@ -134,6 +134,8 @@ impl Inbox {
 #[derive(Debug)]
 pub(crate) struct Door {
     inbox: Arc<Inbox>,
+    /// It closes on the scheduler's own OS thread.
+    at_home: bool,
 }
 
 impl Door {
@@ -141,7 +143,14 @@ impl Door {
         inbox.doors.fetch_add(1, Ordering::AcqRel);
         Door {
             inbox: Arc::clone(inbox),
+            at_home: false,
         }
+    }
+
+    /// It is about to be dropped on the scheduler's own OS thread: the loop, which does not wait
+    /// now, need not be woken for that.
+    pub(crate) fn close_at_home(&mut self) {
+        self.at_home = true;
     }
 
     /// Leaves a message, or returns it if the scheduler has ended.
@@ -197,7 +206,7 @@ impl Clone for Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
-        if self.inbox.doors.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.inbox.doors.fetch_sub(1, Ordering::AcqRel) == 1 && !self.at_home {
             // The loop may have been waiting only for us.
             self.inbox.notify();
         }

@@ -198,6 +198,7 @@ impl Scheduler {
     /// Begins a time limit for the running green thread.
     pub(crate) fn enter_timeout(&mut self, limit: Duration) -> (Level, Option<TimerId>) {
         let id = self.current();
+        coroutine::enter_stretch();
         let level = self.running_interrupts(|interrupts| {
             let level = interrupts.enter_timeout();
             if limit.is_zero() {
@@ -214,17 +215,24 @@ impl Scheduler {
         if let Some(timer) = timer {
             self.timers.cancel(timer);
         }
-        self.running_interrupts(|interrupts| interrupts.leave(level));
+        self.leave(level);
     }
 
     /// Begins a stretch in which nothing from outside of it is due.
     pub(crate) fn enter_shield(&mut self) -> Level {
-        self.running_interrupts(Interrupts::enter_shield)
+        let level = self.running_interrupts(Interrupts::enter_shield);
+        coroutine::enter_stretch();
+        level
     }
 
     /// Ends it.
     pub(crate) fn leave_shield(&mut self, level: Level) {
+        self.leave(level);
+    }
+
+    fn leave(&mut self, level: Level) {
         self.running_interrupts(|interrupts| interrupts.leave(level));
+        coroutine::leave_stretch();
     }
 
     fn running_interrupts<R>(&mut self, change: impl FnOnce(&mut Interrupts) -> R) -> R {

@@ -19,6 +19,8 @@ use super::{CONTROL_SIZE, Label, NAME_BYTES, Name, depth, name_in};
 /// Regions that can be watched at once. A million default stacks take about 25.
 const REGIONS: usize = 1024;
 const HANDLER_STACK: usize = 64 << 10;
+/// The id in the label of a generator's stack: no green thread has it.
+pub(crate) const GENERATOR: u64 = 0;
 
 struct Watched {
     start: AtomicUsize,
@@ -68,7 +70,8 @@ pub(super) fn forget_region(start: usize) {
     }
 }
 
-/// The signal stack of one OS thread; what was there before comes back when it is dropped.
+/// A signal stack of one OS thread. If it is still the current one when it is dropped, what was
+/// there before comes back.
 pub(crate) struct SignalStack {
     memory: *mut libc::c_void,
     before: libc::stack_t,
@@ -119,14 +122,33 @@ impl SignalStack {
         let before = unsafe { before.assume_init() };
         Ok(SignalStack { memory, before })
     }
+
+    /// As [`install`](SignalStack::install), to be kept until the OS thread ends: whatever was
+    /// there before may be gone by then, and does not come back.
+    pub(crate) fn install_for_good() -> io::Result<SignalStack> {
+        let mut stack = SignalStack::install()?;
+        stack.before.ss_flags = libc::SS_DISABLE;
+        Ok(stack)
+    }
+
+    fn is_current(&self) -> bool {
+        let mut current = MaybeUninit::uninit();
+        // SAFETY: the pointer is to a live place of the right type; nothing is changed.
+        unsafe { libc::sigaltstack(std::ptr::null(), current.as_mut_ptr()) };
+        // SAFETY: asking cannot fail, so the call has written the value.
+        let current: libc::stack_t = unsafe { current.assume_init() };
+        current.ss_sp == self.memory
+    }
 }
 
 impl Drop for SignalStack {
     fn drop(&mut self) {
-        // SAFETY: `before` came from the kernel. The value is neither sent nor shared (raw
-        // pointer), so this is the OS thread that installed it, and it does not run on the signal
-        // stack now.
-        unsafe { libc::sigaltstack(&raw const self.before, std::ptr::null_mut()) };
+        if self.is_current() {
+            // SAFETY: `before` came from the kernel. The value is neither sent nor shared (raw
+            // pointer), so this is the OS thread that installed it, and it does not run on the
+            // signal stack now.
+            unsafe { libc::sigaltstack(&raw const self.before, std::ptr::null_mut()) };
+        }
         // SAFETY: mapped by `install` with this length, and no longer the signal stack.
         unsafe { libc::munmap(self.memory, HANDLER_STACK) };
     }
@@ -204,18 +226,19 @@ fn report(label: &Label, name: &str, size: usize) {
         bytes: [0; 1024],
         len: 0,
     };
-    let _ = write!(
-        text,
-        "\ngreen thread '{name}' (#{}) has overflowed its stack of {} KiB\n",
-        label.id,
-        size >> 10,
-    );
+    let (made, advice) = if label.id == GENERATOR {
+        let _ = write!(text, "\ngenerator '{name}'");
+        ("made", "sedge::generator::Builder::stack_size")
+    } else {
+        let _ = write!(text, "\ngreen thread '{name}' (#{})", label.id);
+        let advice = "sedge::thread::Builder::stack_size or sedge::Config::stack_size";
+        ("spawned", advice)
+    };
+    let _ = writeln!(text, " has overflowed its stack of {} KiB", size >> 10);
     if let Some(place) = label.spawned_at {
-        let _ = writeln!(text, "spawned at {place}");
+        let _ = writeln!(text, "{made} at {place}");
     }
-    let _ = text.write_str(
-        "ask for more with sedge::thread::Builder::stack_size or sedge::Config::stack_size\n",
-    );
+    let _ = writeln!(text, "ask for more with {advice}");
     // SAFETY: the pointer and length are those of a live buffer.
     unsafe { libc::write(libc::STDERR_FILENO, text.bytes.as_ptr().cast(), text.len) };
 }

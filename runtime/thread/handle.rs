@@ -6,8 +6,9 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::future::LocalWaker;
 use super::shared::Shared;
-use super::unwind::{self, Payload};
+use super::unwind::{self, Payload, contain};
 use super::wait::Completions;
 use super::{JoinError, Result, Thread, spawn};
 use crate::scheduler::{self, Nanos, ThreadId};
@@ -38,6 +39,8 @@ pub(super) enum Observer {
     Wake(ThreadId),
     /// Collects the ends of several, of which this is the one with that number.
     Collect(Rc<Completions>, usize),
+    /// Polls the handle. There is one at most.
+    Waker(LocalWaker),
     /// Wants this to run on a green thread of its own.
     Link(Box<dyn FnOnce()>),
 }
@@ -108,6 +111,30 @@ impl<T> Packet<T> {
         self.retain(|o| !matches!(o, Observer::Collect(c, _) if Rc::ptr_eq(c, completions)));
     }
 
+    /// Whether somebody beyond the one waiter wants to know.
+    #[inline]
+    pub(super) fn is_observed(&self) -> bool {
+        let observers = self.observers.take();
+        let is_observed = observers.is_some();
+        self.observers.set(observers);
+        is_observed
+    }
+
+    /// Whom to wake when it ends, instead of whom it was before. The caller drops that one, for it
+    /// may run code of the user's.
+    pub(super) fn set_waker(&self, waker: Option<LocalWaker>) -> Option<LocalWaker> {
+        let mut observers = self.observers.take().unwrap_or_default();
+        let is_waker = |observer: &Observer| matches!(observer, Observer::Waker(_));
+        let place = observers.0.iter().position(is_waker);
+        let before = place.map(|place| observers.0.remove(place));
+        observers.0.extend(waker.map(Observer::Waker));
+        self.observers.set(Some(observers));
+        match before {
+            Some(Observer::Waker(waker)) => Some(waker),
+            _ => None,
+        }
+    }
+
     fn retain(&self, keep: impl Fn(&Observer) -> bool) {
         if let Some(mut observers) = self.observers.take() {
             observers.0.retain(keep);
@@ -138,6 +165,10 @@ impl Observer {
         match self {
             Observer::Wake(id) => scheduler::with(|scheduler| scheduler.wake(id)),
             Observer::Collect(completions, number) => completions.add(number),
+            // A panic in a foreign waker was printed, and must not keep it from the others.
+            Observer::Waker(waker) => {
+                contain(|| waker.wake());
+            }
             Observer::Link(f) => spawn::spawn_link(f),
         }
     }

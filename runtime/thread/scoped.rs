@@ -67,7 +67,8 @@ pub struct Scope<'scope, 'env: 'scope> {
 
 /// What a scope knows of its children; outlives it in them, and borrows nothing.
 struct Data {
-    owner: ThreadId,
+    /// Who waits. A scope in the body of a generator may be left by another than began it.
+    owner: Cell<ThreadId>,
     running: RefCell<HashSet<ThreadId>>,
     a_thread_panicked: Cell<bool>,
     /// It was unwound by an interrupt; who is born now is cancelled.
@@ -79,6 +80,7 @@ impl Data {
     /// they are gone; an interrupt unwinds it before that.
     fn wait(&self) {
         while !self.running.borrow().is_empty() {
+            self.owner.set(scheduler::with(Scheduler::current));
             unwind::park_always(Reason::Join, None);
         }
     }
@@ -103,7 +105,7 @@ impl Data {
         let mut running = self.running.borrow_mut();
         running.remove(&id);
         if running.is_empty() {
-            scheduler::with(|scheduler| scheduler.wake(self.owner));
+            scheduler::with(|scheduler| scheduler.wake(self.owner.get()));
         }
     }
 }
@@ -157,7 +159,7 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
     let data = Rc::new(Data {
-        owner: scheduler::with(Scheduler::current),
+        owner: Cell::new(scheduler::with(Scheduler::current)),
         running: RefCell::default(),
         a_thread_panicked: Cell::new(false),
         stopping: Cell::new(false),

@@ -35,6 +35,10 @@ impl Unwind {
     }
 }
 
+/// The private payload that ends the body of a generator, which belongs to no green thread.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
 /// The green thread is unwinding and may not suspend.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unwinding;
@@ -188,9 +192,9 @@ pub(crate) fn is_cancel(payload: &Payload, thread: ThreadId) -> bool {
     payload.downcast_ref() == Some(&Unwind::cancel(thread))
 }
 
-/// Whether a payload is a cancellation's or a time limit's.
+/// Whether a payload is a cancellation's, a time limit's or a closed generator's, and no panic's.
 pub(crate) fn is_interrupt(payload: &Payload) -> bool {
-    payload.is::<Unwind>()
+    payload.is::<Unwind>() || payload.is::<Closed>()
 }
 
 /// Whether a payload is that of the running green thread's time limit on `level`.

@@ -1,9 +1,11 @@
 //! What sedge promises, each promise a test. One binary, so that it links once.
 
+mod block_on;
 mod blocking;
 mod cancel;
 mod channel;
 mod deadlock;
+mod generator;
 mod local;
 mod model;
 mod mpsc;
