@@ -161,6 +161,11 @@ impl<T: ?Sized> Mutex<T> {
     }
 }
 
+/// The mutex that a guard is of.
+pub(super) fn of<'a, T: ?Sized>(guard: &MutexGuard<'a, T>) -> &'a Mutex<T> {
+    guard.mutex
+}
+
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         self.value = None;

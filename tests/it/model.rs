@@ -13,29 +13,11 @@ use sedge::sync::Mutex;
 use sedge::thread::{self, Thread};
 use sedge::{Config, Policy};
 
-use crate::util::Watchdog;
+use crate::util::{Dice, Watchdog};
 
 const WORKERS: usize = 6;
 const STEPS: usize = 12;
 const SEEDS: u64 = 60;
-
-/// SplitMix64.
-#[derive(Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)) % sides
-    }
-
-    fn child(&mut self) -> Dice {
-        Dice(self.throw(u64::MAX))
-    }
-}
 
 /// What all threads of one program share.
 struct World {
@@ -195,7 +177,7 @@ fn program(policy: Policy, seed: u64) -> u64 {
         guards: Cell::new(0),
         taken: Cell::new(0),
     });
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let spawns = Config::new().policy(policy).run(|| {
         let workers: Vec<_> = (0..WORKERS)
             .map(|_| {

@@ -133,6 +133,30 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
+/// Random numbers by SplitMix64.
+#[derive(Clone)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
+    /// From zero to one less than `sides`.
+    pub(crate) fn throw(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % sides
+    }
+
+    /// Dice of their own.
+    pub(crate) fn child(&mut self) -> Dice {
+        Dice(self.throw(u64::MAX))
+    }
+}
+
 /// Lets the others run until `thread` is in that state.
 pub(crate) fn until(thread: &Thread, state: State) {
     while thread.state() != state {
