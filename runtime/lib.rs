@@ -114,7 +114,7 @@
 //! | 1 engines | `coroutine` `reactor` | one suspended stack; from readiness to who waits |
 //! | 2 loop | `scheduler` | who runs, who waits, and the loop |
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
-//! | 4 waiting | [`sync`] `blocking` | locks; OS threads for what cannot yield |
+//! | 4 waiting | [`sync`] [`queue`] `blocking` | locks; items; OS threads for what cannot yield |
 //! | 5 I/O | [`io`] [`net`] [`os`] | the one retry loop; sockets |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -149,6 +149,8 @@ pub mod time;
 
 // Floor 4, waiting for each other, and for what cannot yield.
 pub mod sync;
+
+pub mod queue;
 
 mod blocking;
 

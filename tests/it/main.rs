@@ -6,6 +6,7 @@ mod local;
 mod model;
 mod net;
 mod panics;
+mod queue;
 mod remote;
 mod run;
 mod scope;
