@@ -39,12 +39,27 @@
 //! });
 //! ```
 //!
+//! ```text
+//! gevent, Python                    here
+//! q.put_nowait(x), q.get_nowait()   try_put, try_get
+//! q.put(x, timeout=t)               put_timeout
+//! q.peek(), q.peek_nowait()         peek, try_peek: with a closure that looks
+//! q.qsize(), q.empty(), q.full()    len, is_empty, is_full
+//! JoinableQueue                     every queue
+//! Full, Empty, ShutDown             variants of the errors
+//! ```
+//!
 //! An interrupt, a cancellation or a [`timeout`](crate::timeout), takes nothing with it: who is
 //! unwound from `get` has not taken an item, and one that has been handed over already is returned,
 //! so that the interrupt comes at the next wait. Who is unwound from `put` has not put the item; it
 //! is dropped.
 //!
 //! None of this is `Send`; between OS threads, go through a [`Remote`](crate::thread::Remote).
+//!
+//! ```compile_fail,E0277
+//! let queue = sedge::queue::Queue::<u32>::new();
+//! std::thread::spawn(move || queue.put(1));
+//! ```
 
 mod core;
 mod error;
@@ -85,8 +100,8 @@ macro_rules! queue {
             ///
             /// # Panics
             ///
-            /// If `maxsize` is 0, which has several meanings in Python. For no limit call `new`;
-            /// for a rendezvous use a channel.
+            /// If `maxsize` is 0, which in Python means no limit. Call `new` for that; for a
+            /// rendezvous use a channel.
             #[must_use]
             pub fn bounded(maxsize: usize) -> $Queue<T> {
                 $Queue { core: Core::new(maxsize) }

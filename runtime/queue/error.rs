@@ -18,7 +18,6 @@ pub enum TryPutError<T> {
 
 /// The queue was shut down, and no item is left. As [`std::sync::mpsc::RecvError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct GetError;
 
 /// There was no item. As [`std::sync::mpsc::TryRecvError`].

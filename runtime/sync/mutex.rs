@@ -3,7 +3,7 @@
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
@@ -233,8 +233,9 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the guard's green thread holds the lock, so there is no other guard, and `get_mut`
-        // needs a mutex that nobody has borrowed. What is given out ends before the guard does.
+        // SAFETY: the guard's green thread holds the lock, so there is no other guard, and
+        // `get_mut` needs a mutex that nobody has borrowed. What is given out ends before the guard
+        // does.
         unsafe { &*self.mutex.value.get() }
     }
 }
@@ -246,6 +247,9 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
         unsafe { &mut *self.mutex.value.get() }
     }
 }
+
+impl<T: ?Sized> UnwindSafe for Mutex<T> {}
+impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
 impl<T: Default> Default for Mutex<T> {
     fn default() -> Mutex<T> {

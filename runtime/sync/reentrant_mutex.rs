@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use super::owner::Owner;
@@ -147,6 +147,9 @@ impl<T: ?Sized> Deref for ReentrantMutexGuard<'_, T> {
         &self.mutex.value
     }
 }
+
+impl<T: UnwindSafe + ?Sized> UnwindSafe for ReentrantMutex<T> {}
+impl<T: RefUnwindSafe + ?Sized> RefUnwindSafe for ReentrantMutex<T> {}
 
 impl<T: Default> Default for ReentrantMutex<T> {
     fn default() -> ReentrantMutex<T> {

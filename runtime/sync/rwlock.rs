@@ -3,7 +3,7 @@
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
@@ -407,6 +407,9 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
             .expect("a guard holds its value until it is dropped")
     }
 }
+
+impl<T: ?Sized> UnwindSafe for RwLock<T> {}
+impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 
 impl<T: Default> Default for RwLock<T> {
     fn default() -> RwLock<T> {

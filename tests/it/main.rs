@@ -11,6 +11,7 @@ mod model;
 mod mpsc;
 mod net;
 mod panics;
+mod queue;
 mod remote;
 mod run;
 mod rwlock;

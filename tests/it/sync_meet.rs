@@ -280,3 +280,40 @@ fn rounds_at_a_barrier_stay_together_in_any_order() {
         assert_eq!(leaders.get(), ROUNDS);
     });
 }
+
+#[test]
+fn whoever_waits_for_an_event_when_it_is_set_passes_in_any_order() {
+    seeds(|seed| {
+        let mut dice = Dice::new(seed);
+        let event = Rc::new(Event::new());
+        let (set, group) = (Rc::new(Cell::new(0)), WaitGroup::new());
+        for _ in 0..8 {
+            let (event, set, group) = (Rc::clone(&event), Rc::clone(&set), group.clone());
+            let mut dice = dice.child();
+            sedge::spawn(move || {
+                for _ in 0..4 {
+                    let limit = Duration::from_micros(dice.throw(3) * 10);
+                    let before = set.get();
+                    let was_set = event.is_set();
+                    let passed = match dice.throw(2) {
+                        0 => event.wait_timeout(limit),
+                        _ => timeout(limit, || event.wait()).is_ok(),
+                    };
+                    assert_eq!(passed, was_set || set.get() > before);
+                }
+                drop(group);
+            });
+        }
+        for _ in 0..20 {
+            match dice.throw(3) {
+                0 => {
+                    set.set(set.get() + 1);
+                    event.set();
+                }
+                1 => event.clear(),
+                _ => (0..dice.throw(100)).for_each(|_| sedge::yield_now()),
+            }
+        }
+        group.wait();
+    });
+}

@@ -284,3 +284,34 @@ fn random_programs_serve_whom_the_model_serves() {
         assert_eq!(served, model.served);
     });
 }
+
+#[test]
+fn all_permits_come_back_in_any_order_whichever_limits_pass() {
+    seeds(|seed| {
+        let mut dice = Dice::new(seed);
+        let semaphore = Rc::new(Semaphore::bounded(3));
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let (semaphore, mut dice) = (Rc::clone(&semaphore), dice.child());
+                sedge::spawn(move || {
+                    for _ in 0..6 {
+                        let count = dice.throw(4) as usize;
+                        let limit = Duration::from_micros(dice.throw(3) * 10);
+                        let permit = match dice.throw(4) {
+                            0 => semaphore.acquire_many_timeout(count, limit).ok(),
+                            1 => timeout(limit, || semaphore.acquire_many(count)).ok(),
+                            2 => semaphore.try_acquire_many(count),
+                            _ => Some(semaphore.acquire_many(count)),
+                        };
+                        (0..dice.throw(3)).for_each(|_| sedge::yield_now());
+                        drop(permit);
+                    }
+                })
+            })
+            .collect();
+        (0..dice.throw(20)).for_each(|_| sedge::yield_now());
+        threads[0].cancel();
+        sedge::wait_all(&threads);
+        assert_eq!(semaphore.available(), 3);
+    });
+}
