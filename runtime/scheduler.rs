@@ -39,7 +39,7 @@
 //! # Rejected
 //!
 //! * *Switching straight from one green thread to the next* saves one of two changes of stack, some
-//!   1.2 ns of 9. It loses linked backtraces, and the loop would be spread over every suspension.
+//!   1.2 ns of 7. It loses linked backtraces, and the loop would be spread over every suspension.
 //! * *Running a woken green thread at once* makes wakes recursive and the order of things
 //!   unreadable.
 //! * *Preemption by signals* would suspend inside `malloc`.

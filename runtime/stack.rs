@@ -100,10 +100,34 @@ fn name_in(bytes: &[u8]) -> Option<&str> {
 pub(crate) struct Stack {
     /// The highest address of the coroutine's part, below control.
     base: NonZeroUsize,
-    /// Bytes from there down to the lowest of the guard.
-    depth: u32,
-    class: Class,
+    shape: Shape,
 }
+
+/// Depth and class of a stack. One word: each spawn reads what an end has just written, and if that
+/// were two halves, the processor would wait until both are in its cache.
+#[derive(Clone, Copy, Debug)]
+struct Shape(usize);
+
+impl Shape {
+    const CLASS: usize = CLASSES - 1;
+
+    fn new(depth: usize, class: Class) -> Shape {
+        Shape(depth | class.index())
+    }
+
+    /// Bytes from the base down to the lowest of the guard; a multiple of 16.
+    #[inline]
+    fn depth(self) -> usize {
+        self.0 & !Shape::CLASS
+    }
+
+    #[inline]
+    fn class(self) -> Class {
+        Class((self.0 & Shape::CLASS) as u32)
+    }
+}
+
+const _: () = assert!(CLASSES == 16);
 
 /// Bytes between a stack's base and its slot's colour gap.
 const HEAD: usize = CONTROL_SIZE + LABEL_SIZE;
@@ -151,7 +175,7 @@ impl Stack {
     /// The usable bytes, label, control and colour gap included.
     #[cfg(test)]
     fn size(&self) -> usize {
-        self.class.usable()
+        self.shape.class().usable()
     }
 
     /// Says whose stack this is, should it overflow.
@@ -202,7 +226,7 @@ unsafe impl corosensei::stack::Stack for Stack {
 
     #[inline]
     fn limit(&self) -> NonZeroUsize {
-        NonZeroUsize::new(self.base.get() - self.depth as usize)
+        NonZeroUsize::new(self.base.get() - self.shape.depth())
             .expect("the kernel maps nothing at zero")
     }
 }
@@ -260,7 +284,7 @@ impl Pool {
     /// Takes back a stack that nothing lives on any more.
     #[inline]
     pub(crate) fn give_back(&mut self, stack: Stack) {
-        self.shelves[stack.class.index()].free.push(stack);
+        self.shelves[stack.shape.class().index()].free.push(stack);
         self.outstanding -= 1;
     }
 
@@ -339,15 +363,14 @@ impl Shelf {
         let base = NonZeroUsize::new(slot + depth).expect("the kernel maps nothing at zero");
         Ok(Stack {
             base,
-            depth: depth as u32,
-            class,
+            shape: Shape::new(depth, class),
         })
     }
 
     /// Gives back the memory of the coldest free slot that still has some.
     fn cool_one(&mut self, class: Class) {
         let stack = &self.free[self.cooled];
-        let bottom = stack.base.get() - stack.depth as usize + guard_size();
+        let bottom = stack.base.get() - stack.shape.depth() + guard_size();
         // SAFETY: the slot is free, so nothing in it is alive, and its pages may become zeroes. The
         // range is inside one region, and spares the guard.
         let done = unsafe { libc::madvise(bottom as *mut _, class.usable(), libc::MADV_DONTNEED) };

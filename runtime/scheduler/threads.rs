@@ -152,6 +152,7 @@ impl Scheduler {
     }
 
     /// Makes a parked green thread ready. Does nothing to any other, and nothing for a stale id.
+    #[inline]
     pub(crate) fn wake(&mut self, id: ThreadId) {
         wake(&mut self.table, &mut self.ready, &mut self.stats, id);
     }
@@ -313,7 +314,7 @@ impl Scheduler {
 }
 
 /// [`Scheduler::wake`] with only the parts it needs, for use while others are borrowed.
-#[inline]
+#[inline(always)]
 pub(super) fn wake(
     table: &mut Table,
     ready: &mut RunQueue<Ready>,

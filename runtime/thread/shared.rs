@@ -90,7 +90,7 @@ impl<T> Clone for Shared<T> {
     #[inline]
     fn clone(&self) -> Shared<T> {
         let count = &self.inner().count;
-        // Nobody forgets owners, so that they would have to fill the memory first.
+        // This cannot overflow: nobody here forgets one, and so many do not fit into memory.
         count.set(count.get() + 1);
         Shared {
             inner: self.inner,
