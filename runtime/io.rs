@@ -61,6 +61,8 @@ mod stdout;
 
 pub use std::io::*;
 
+pub(crate) use self::attempt::{Attempt, can_wait, read_now, write_now};
+pub(crate) use self::offload::{may_wait, offload};
 pub use self::pipe::{PipeReader, PipeWriter, pipe};
 pub use self::source::Source;
 pub use self::stdin::{Stdin, StdinLock, stdin};

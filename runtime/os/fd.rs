@@ -3,6 +3,7 @@
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use super::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use crate::fs::File;
 use crate::io::{PipeReader, PipeWriter};
 use crate::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -19,6 +20,7 @@ macro_rules! from_raw_fd {
 }
 
 from_raw_fd!(
+    File,
     PipeReader,
     PipeWriter,
     TcpListener,
