@@ -50,7 +50,8 @@
 //! use std::thread;                          ->   use sedge::thread;
 //! use std::sync::Mutex;                     ->   use sedge::sync::Mutex;
 //! thread_local! { ... }                     ->   sedge::green_local! { ... }
-//! fs::read(path)                            ->   sedge::blocking(|| fs::read(path))
+//! use std::fs;                              ->   use sedge::fs;
+//! use std::io::{self, Read, Write};         ->   use sedge::io::{self, Read, Write};
 //! ```
 //!
 //! What such lines do not port:
@@ -95,9 +96,10 @@
 //!
 //! # I/O
 //!
-//! The sockets in [`net`] and [`os`] block the green thread and nobody else, time limits included.
-//! [`io::Source`] waits for descriptors that sedge has no type for. What has no readiness (files,
-//! name lookups, calls into C) goes to OS threads through [`blocking()`].
+//! The sockets in [`net`] and [`os`], the standard streams and pipes in [`io`] and the files in
+//! [`fs`] block the green thread and nobody else. [`io::Source`] waits for descriptors that sedge
+//! has no type for. What has no readiness (files, name lookups, calls into C) goes to OS threads
+//! through [`blocking()`].
 //!
 //! # Several OS threads
 //!
@@ -115,7 +117,7 @@
 //! | 2 loop | `scheduler` | who runs, who waits, and the loop |
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, OS threads |
-//! | 5 I/O | [`io`] [`net`] [`os`] | the one retry loop; sockets |
+//! | 5 I/O | [`io`] [`fs`] [`net`] [`os`] | the one retry loop, standard streams; files; sockets |
 //! | 6 services | [`generator`] | generators |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -160,6 +162,8 @@ mod blocking;
 
 // Floor 5, I/O.
 pub mod io;
+
+pub mod fs;
 pub mod net;
 pub mod os;
 

@@ -1,8 +1,10 @@
-//! `FromRawFd` of all sockets, the one unsafe conversion.
+//! `FromRawFd` of all that has a descriptor, the one unsafe conversion.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use super::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use crate::fs::File;
+use crate::io::{PipeReader, PipeWriter};
 use crate::net::{TcpListener, TcpStream, UdpSocket};
 
 macro_rules! from_raw_fd {
@@ -18,6 +20,9 @@ macro_rules! from_raw_fd {
 }
 
 from_raw_fd!(
+    File,
+    PipeReader,
+    PipeWriter,
     TcpListener,
     TcpStream,
     UdpSocket,

@@ -1,3 +1,4 @@
 //! What only Linux has, in the words of [`std::os::linux`].
 
+pub mod fs;
 pub mod net;
