@@ -124,9 +124,7 @@ impl Lock {
         }
         drop(state);
         let withdrawal = Withdrawal(self, me);
-        while self.state().owner != Some(me) {
-            thread::park_always(Reason::Lock, None);
-        }
+        thread::park_until(Reason::Lock, None, || self.state().owner == Some(me));
         std::mem::forget(withdrawal);
         1
     }
