@@ -119,7 +119,7 @@ impl<T> Sender<T> {
     /// # Panics
     ///
     /// If it must wait outside [`run`](crate::run).
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         self.core
@@ -252,7 +252,7 @@ impl<T> Receiver<T> {
     /// # Panics
     ///
     /// If it must wait outside [`run`](crate::run).
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.core.recv(|| None).map_err(|_| RecvError)

@@ -22,8 +22,9 @@
 //! for itself whether it can go on is *poked*: it wakes and keeps its place meanwhile.
 //!
 //! Entering, granting and leaving, also out of turn, take constant time and, once the queue has
-//! been as long as it gets, no memory: waiters are a list linked through the slots of a vector, which are
-//! written in place: moving nodes in and out as a whole, as a slab does, costs more than all else.
+//! been as long as it gets, no memory: waiters are a list linked through the slots of a vector,
+//! which are written in place. Moving nodes in and out as a whole, as a slab does, costs more than
+//! all else.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -171,7 +172,7 @@ impl<W> WaitQueue<W> {
 
     /// Waits until the thing is granted, or until `deadline`; gives the note back, as an error if
     /// it was not granted. If the green thread is interrupted before the grant, it unwinds.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn wait(&self, reason: Reason, deadline: Option<Nanos>, what: W) -> Result<W, W> {
         self.enter(what, None).wait(reason, deadline)
@@ -335,7 +336,7 @@ impl<W> Place<'_, W> {
     }
 
     /// As [`WaitQueue::wait`].
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn wait(self, reason: Reason, deadline: Option<Nanos>) -> Result<W, W> {
         if thread::park_until(reason, deadline, || self.is_granted()) {

@@ -21,7 +21,7 @@ use super::timer::Timer;
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
 use crate::thread;
-use crate::wait_queue::{Claim, WaitQueue, is_same};
+use crate::wait_queue::{Claim, Place, WaitQueue, is_same};
 
 /// What a receiver leaves in the queue: a place for a message, and whom to wake beside his green
 /// thread.
@@ -35,6 +35,13 @@ impl<T> Slot<T> {
         message: None,
         waker: None,
     };
+}
+
+/// How far a receive has come without waiting.
+enum Begun<'a, T> {
+    Done(Result<T, TryRecvError>),
+    Waits(Place<'a, Slot<T>>),
+    Timer(&'a Timer<T>),
 }
 
 /// What the ends of a channel share.
@@ -91,7 +98,7 @@ impl<T> Core<T> {
     }
 
     /// Sends without waiting.
-    #[inline]
+    #[inline(never)]
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         if !self.has_receivers() {
             return Err(TrySendError::Disconnected(message));
@@ -103,8 +110,8 @@ impl<T> Core<T> {
         }
     }
 
-    /// Sends; waits for a receiver or for room.
-    #[inline]
+    /// Sends; waits for a receiver or for room. Inlined as [`recv`](Core::recv) is.
+    #[inline(always)]
     #[track_caller]
     pub(super) fn send(
         &self,
@@ -196,29 +203,47 @@ impl<T> Core<T> {
     }
 
     /// Receives; waits for a message.
-    #[inline]
+    ///
+    /// All that lies around the switch is inlined, for a return from a call in which another stack
+    /// was switched to is a return that the processor predicts wrongly. What comes before and after
+    /// is not.
+    #[inline(always)]
     #[track_caller]
     pub(super) fn recv(&self, deadline: impl FnOnce() -> Option<Nanos>) -> Result<T, TryRecvError> {
-        if let Some(message) = self.take() {
-            return Ok(message);
-        }
-        if !self.has_senders() {
-            return Err(TryRecvError::Disconnected);
-        }
-        if let Some(timer) = &self.timer {
-            return self.wait_for_timer(timer, deadline());
-        }
-        let place = self.to_receive.enter(Slot::EMPTY, None);
-        if !self.to_send.is_empty() {
-            self.settle();
-        }
-        self.notify();
+        let place = match self.take_or_enter() {
+            Begun::Done(result) => return result,
+            Begun::Waits(place) => place,
+            Begun::Timer(timer) => return self.wait_for_timer(timer, deadline()),
+        };
         match place.wait(Reason::Channel, deadline()) {
             Ok(slot) => slot.message.ok_or(TryRecvError::Disconnected),
             Err(_) => Err(TryRecvError::Empty),
         }
     }
 
+    /// Takes a message, or enters the queue of those who wait for one.
+    #[inline(never)]
+    #[track_caller]
+    fn take_or_enter(&self) -> Begun<'_, T> {
+        if let Some(message) = self.take() {
+            return Begun::Done(Ok(message));
+        }
+        if !self.has_senders() {
+            return Begun::Done(Err(TryRecvError::Disconnected));
+        }
+        if let Some(timer) = &self.timer {
+            return Begun::Timer(timer);
+        }
+        let place = self.to_receive.enter(Slot::EMPTY, None);
+        if !self.to_send.is_empty() {
+            self.settle();
+        }
+        self.notify();
+        Begun::Waits(place)
+    }
+
+    #[cold]
+    #[track_caller]
     fn wait_for_timer(&self, timer: &Timer<T>, deadline: Option<Nanos>) -> Result<T, TryRecvError> {
         loop {
             if let Some(message) = timer.take() {
