@@ -127,12 +127,11 @@ impl<T> Core<T> {
         };
         let place = self.to_send.enter(Some(message), None);
         self.notify();
-        match place.wait(Reason::Channel, deadline()) {
-            Ok(None) => Ok(()),
-            Ok(Some(message)) => Err(SendTimeoutError::Disconnected(message)),
-            Err(message) => Err(SendTimeoutError::Timeout(
-                message.expect("nobody has taken the message"),
-            )),
+        let granted = place.wait_for_grant(Reason::Channel, deadline());
+        match place.leave_with(Option::take) {
+            None => Ok(()),
+            Some(message) if granted => Err(SendTimeoutError::Disconnected(message)),
+            Some(message) => Err(SendTimeoutError::Timeout(message)),
         }
     }
 
@@ -215,10 +214,13 @@ impl<T> Core<T> {
             Begun::Waits(place) => place,
             Begun::Timer(timer) => return self.wait_for_timer(timer, deadline()),
         };
-        match place.wait(Reason::Channel, deadline()) {
-            Ok(slot) => slot.message.ok_or(TryRecvError::Disconnected),
-            Err(_) => Err(TryRecvError::Empty),
-        }
+        let granted = place.wait_for_grant(Reason::Channel, deadline());
+        let message = place.leave_with(|slot| slot.message.take());
+        message.ok_or(if granted {
+            TryRecvError::Disconnected
+        } else {
+            TryRecvError::Empty
+        })
     }
 
     /// Takes a message, or enters the queue of those who wait for one.
