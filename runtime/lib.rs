@@ -115,7 +115,7 @@
 //! | 1 engines | `coroutine` `reactor` | one suspended stack; from readiness to who waits |
 //! | 2 loop | `scheduler` | who runs, who waits, and the loop |
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
-//! | 4 waiting | `wait_queue` [`channel`] [`sync`] `blocking` | who waits; channels, locks, a pool |
+//! | 4 waiting | `wait_queue` [`channel`] [`sync`] `blocking` | queues, channels, locks, a pool |
 //! | 5 I/O | [`io`] [`net`] [`os`] | the one retry loop; sockets |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]

@@ -55,8 +55,8 @@ pub use self::scoped::{Scope, ScopedJoinHandle, scope};
 pub use self::spawn::{Builder, spawn, spawn_after};
 pub use self::unwind::shield;
 pub(crate) use self::unwind::{
-    Payload, Unwinding, catch, contain, is_timeout, park as park_for, park_until, resume,
-    spend_budget,
+    Payload, Unwinding, catch, contain, is_timeout, park as park_for, park_for_until, park_until,
+    resume, spend_budget,
 };
 pub use self::wait::{AsCompleted, as_completed, wait_all, wait_any};
 pub use crate::local::{AccessError, LocalKey};

@@ -131,12 +131,24 @@ impl<W> WaitQueue<W> {
     /// of the queue. `None` if there is nobody, and `give` was not called.
     #[inline]
     pub(crate) fn grant<R>(&self, give: impl FnOnce(&mut W) -> R) -> Option<R> {
+        self.grant_with((), |what, ()| give(what)).ok()
+    }
+
+    /// As [`grant`](WaitQueue::grant) of `thing`, which comes back if there is nobody.
+    #[inline(always)]
+    pub(crate) fn grant_with<M, R>(
+        &self,
+        thing: M,
+        give: impl FnOnce(&mut W, M) -> R,
+    ) -> Result<R, M> {
         if self.first.get() == NONE {
-            return None;
+            return Err(thing);
         }
         let mut nodes = self.nodes.borrow_mut();
-        let first = self.front(&mut nodes)?;
-        Some(self.grant_node(&mut nodes, first, give))
+        match self.front(&mut nodes) {
+            Some(first) => Ok(self.grant_node(&mut nodes, first, |what| give(what, thing))),
+            None => Err(thing),
+        }
     }
 
     /// As [`grant`](WaitQueue::grant), for who must know to whom.
@@ -190,7 +202,7 @@ impl<W> WaitQueue<W> {
         self.enter_as(None, what, None)
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter_as(&self, owner: Option<ThreadId>, what: W, claim: Option<Claim>) -> Place<'_, W> {
         let mut nodes = self.nodes.borrow_mut();
         let previous = self.last.get();
@@ -237,9 +249,15 @@ impl<W> WaitQueue<W> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn grant_node<R>(&self, nodes: &mut Nodes<W>, key: u32, give: impl FnOnce(&mut W) -> R) -> R {
-        self.unlink(nodes, key);
+        if self.first.get() == self.last.get() {
+            // The only one, as it is most of the time.
+            self.first.set(NONE);
+            self.last.set(NONE);
+        } else {
+            self.unlink(nodes, key);
+        }
         let node = nodes.at(key);
         node.state = State::Granted;
         if let Some(claim) = &node.claim {
@@ -251,7 +269,6 @@ impl<W> WaitQueue<W> {
         given
     }
 
-    #[inline]
     fn unlink(&self, nodes: &mut Nodes<W>, key: u32) {
         let node = nodes.at(key);
         let (previous, next) = (node.previous, node.next);
@@ -350,7 +367,7 @@ impl<W> Place<'_, W> {
     #[inline(always)]
     #[track_caller]
     pub(crate) fn wait_for_grant(&self, reason: Reason, deadline: Option<Nanos>) -> bool {
-        thread::park_until(reason, deadline, || self.is_granted())
+        thread::park_for_until(reason, deadline, || self.is_granted())
     }
 
     /// Leaves with the note.
@@ -363,7 +380,7 @@ impl<W> Place<'_, W> {
 
     /// Leaves with what `take` takes out of the note, and no user's value may stay in it. A note
     /// that was written in parts is read faster in the same parts than as a whole.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn leave_with<R>(self, take: impl FnOnce(&mut W) -> R) -> R {
         let taken = self.remove(|what| take(what.as_mut().expect(NOTE)));
         std::mem::forget(self);
@@ -383,15 +400,15 @@ impl<W> Place<'_, W> {
         key
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove<R>(&self, take: impl FnOnce(&mut Option<W>) -> R) -> R {
         let mut nodes = self.queue.nodes.borrow_mut();
-        if nodes.at(self.key).state == State::Waiting {
+        let free = std::mem::replace(&mut nodes.free, self.key);
+        let mut node = nodes.at(self.key);
+        if node.state == State::Waiting {
             self.queue.unlink(&mut nodes, self.key);
+            node = nodes.at(self.key);
         }
-        let free = nodes.free;
-        nodes.free = self.key;
-        let node = nodes.at(self.key);
         node.next = free;
         node.claim = None;
         take(&mut node.what)

@@ -136,23 +136,20 @@ impl<T> Core<T> {
     }
 
     /// Hands a message to the first who waits for one, or puts it into the buffer if there is room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&self, message: T) -> Result<(), T> {
         self.give(message).or_else(|message| self.push(message))
     }
 
     /// Hands a message to the first who waits for one.
-    #[inline]
+    #[inline(always)]
     fn give(&self, message: T) -> Result<(), T> {
-        let mut message = Some(message);
-        let given = self.to_receive.grant(|slot| {
-            std::mem::swap(&mut slot.message, &mut message);
+        let waker = self.to_receive.grant_with(message, |slot, message| {
+            slot.message = Some(message);
             slot.waker.take()
-        });
-        match (given, message) {
-            (None, Some(message)) => return Err(message),
-            (Some(Some(waker)), _) => waker.wake(),
-            _ => {}
+        })?;
+        if let Some(waker) = waker {
+            waker.wake();
         }
         Ok(())
     }
@@ -227,7 +224,20 @@ impl<T> Core<T> {
     #[inline(never)]
     #[track_caller]
     fn take_or_enter(&self) -> Begun<'_, T> {
-        if let Some(message) = self.take() {
+        let first = self.buffer.borrow_mut().pop_front();
+        match first {
+            Some(message) => Begun::Done(Ok(self.taken(message))),
+            None if self.timer.is_none() && self.to_send.is_empty() && self.has_senders() => {
+                self.enter()
+            }
+            None => self.take_elsewhere_or_enter(),
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn take_elsewhere_or_enter(&self) -> Begun<'_, T> {
+        if let Some(message) = self.take_elsewhere() {
             return Begun::Done(Ok(message));
         }
         if !self.has_senders() {
@@ -236,10 +246,15 @@ impl<T> Core<T> {
         if let Some(timer) = &self.timer {
             return Begun::Timer(timer);
         }
+        let begun = self.enter();
+        self.settle();
+        begun
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn enter(&self) -> Begun<'_, T> {
         let place = self.to_receive.enter(Slot::EMPTY, None);
-        if !self.to_send.is_empty() {
-            self.settle();
-        }
         self.notify();
         Begun::Waits(place)
     }
@@ -266,15 +281,19 @@ impl<T> Core<T> {
     fn take(&self) -> Option<T> {
         let first = self.buffer.borrow_mut().pop_front();
         match first {
-            Some(message) => {
-                if !self.to_send.is_empty() {
-                    self.settle();
-                }
-                self.notify();
-                Some(message)
-            }
+            Some(message) => Some(self.taken(message)),
             None => self.take_elsewhere(),
         }
+    }
+
+    /// There is room now.
+    #[inline]
+    fn taken(&self, message: T) -> T {
+        if !self.to_send.is_empty() {
+            self.settle();
+        }
+        self.notify();
+        message
     }
 
     /// Takes a message out of the note of the first sender, or the timer's.
@@ -374,6 +393,13 @@ impl<T> Core<T> {
     /// Something has changed: those who only watch are told.
     #[inline]
     pub(super) fn notify(&self) {
+        if !self.watchers.is_empty() {
+            self.tell_watchers();
+        }
+    }
+
+    #[cold]
+    fn tell_watchers(&self) {
         while self.watchers.grant(|()| ()).is_some() {}
     }
 

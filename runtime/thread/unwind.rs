@@ -74,7 +74,18 @@ pub(crate) fn park_always(reason: Reason, deadline: Option<Nanos>) {
 #[inline(always)]
 #[track_caller]
 pub(crate) fn park_until(reason: Reason, deadline: Option<Nanos>, done: impl Fn() -> bool) -> bool {
-    while !done() {
+    done() || park_for_until(reason, deadline, done)
+}
+
+/// As [`park_until`], for who knows that it is not done yet.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn park_for_until(
+    reason: Reason,
+    deadline: Option<Nanos>,
+    done: impl Fn() -> bool,
+) -> bool {
+    loop {
         let parked = if scheduler::is_unwinding() {
             scheduler::park_unwinding(reason, deadline);
             Ok(())
@@ -82,14 +93,13 @@ pub(crate) fn park_until(reason: Reason, deadline: Option<Nanos>, done: impl Fn(
             scheduler::park(reason, deadline)
         };
         if done() {
-            break;
+            return true;
         }
         unwind_on(parked);
         if deadline.is_some_and(|deadline| scheduler::with(|s| s.has_passed(deadline))) {
             return false;
         }
     }
-    true
 }
 
 /// Lets others run; does nothing while unwinding, unless others are suspended in that.
