@@ -106,15 +106,16 @@ fn round_trips(count: u32, (ask, asked): Ends, (answer, answered): Ends) -> f64 
             }
         });
         sedge::yield_now();
-        let time = each(count, || {
-            for value in 0..count {
-                ask.send(value).unwrap();
-                black_box(answered.recv().unwrap());
-            }
+        let client = sedge::spawn(move || {
+            each(count, || {
+                for value in 0..count {
+                    ask.send(value).unwrap();
+                    black_box(answered.recv().unwrap());
+                }
+            })
         });
-        drop(ask);
         server.join().unwrap();
-        time
+        client.join().unwrap()
     })
 }
 
@@ -156,17 +157,18 @@ fn select_waits(count: u32) -> f64 {
             }
         });
         sedge::yield_now();
-        let time = each(count, || {
-            for value in 0..count {
-                ask.send(value).unwrap();
-                select! {
-                    recv(answered) -> message => _ = black_box(message.unwrap()),
-                    recv(empty) -> _ => unreachable!(),
+        let client = sedge::spawn(move || {
+            each(count, || {
+                for value in 0..count {
+                    ask.send(value).unwrap();
+                    select! {
+                        recv(answered) -> message => _ = black_box(message.unwrap()),
+                        recv(empty) -> _ => unreachable!(),
+                    }
                 }
-            }
+            })
         });
-        drop(ask);
         server.join().unwrap();
-        time
+        client.join().unwrap()
     })
 }

@@ -34,6 +34,11 @@
 //! * Where `try_recv` meets a `select!` that would send on a rendezvous channel, it lets that one
 //!   run first, to make its message.
 //!
+//! ```compile_fail,E0277
+//! let (sender, _receiver) = sedge::channel::unbounded::<i32>();
+//! std::thread::spawn(move || sender.send(1)); // for this there is channel::remote
+//! ```
+//!
 //! A wait for a message that cannot come is part of a deadlock that `run` reports, as long as a
 //! sender is left; else it is an error at once.
 
@@ -119,7 +124,7 @@ impl<T> Sender<T> {
     /// # Panics
     ///
     /// If it must wait outside [`run`](crate::run).
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         self.core
@@ -252,7 +257,7 @@ impl<T> Receiver<T> {
     /// # Panics
     ///
     /// If it must wait outside [`run`](crate::run).
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.core.recv(|| None).map_err(|_| RecvError)

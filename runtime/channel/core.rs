@@ -21,7 +21,7 @@ use super::timer::Timer;
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
 use crate::thread;
-use crate::wait_queue::{Claim, WaitQueue, is_same};
+use crate::wait_queue::{Claim, Place, WaitQueue, is_same};
 
 /// What a receiver leaves in the queue: a place for a message, and whom to wake beside his green
 /// thread.
@@ -35,6 +35,13 @@ impl<T> Slot<T> {
         message: None,
         waker: None,
     };
+}
+
+/// How far a receive has come without waiting.
+enum Begun<'a, T> {
+    Done(Result<T, TryRecvError>),
+    Waits(Place<'a, Slot<T>>),
+    Timer(&'a Timer<T>),
 }
 
 /// What the ends of a channel share.
@@ -91,7 +98,7 @@ impl<T> Core<T> {
     }
 
     /// Sends without waiting.
-    #[inline]
+    #[inline(never)]
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         if !self.has_receivers() {
             return Err(TrySendError::Disconnected(message));
@@ -103,8 +110,8 @@ impl<T> Core<T> {
         }
     }
 
-    /// Sends; waits for a receiver or for room.
-    #[inline]
+    /// Sends; waits for a receiver or for room. Inlined as [`recv`](Core::recv) is.
+    #[inline(always)]
     #[track_caller]
     pub(super) fn send(
         &self,
@@ -120,33 +127,29 @@ impl<T> Core<T> {
         };
         let place = self.to_send.enter(Some(message), None);
         self.notify();
-        match place.wait(Reason::Channel, deadline()) {
-            Ok(None) => Ok(()),
-            Ok(Some(message)) => Err(SendTimeoutError::Disconnected(message)),
-            Err(message) => Err(SendTimeoutError::Timeout(
-                message.expect("nobody has taken the message"),
-            )),
+        let granted = place.wait_for_grant(Reason::Channel, deadline());
+        match place.leave_with(Option::take) {
+            None => Ok(()),
+            Some(message) if granted => Err(SendTimeoutError::Disconnected(message)),
+            Some(message) => Err(SendTimeoutError::Timeout(message)),
         }
     }
 
     /// Hands a message to the first who waits for one, or puts it into the buffer if there is room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&self, message: T) -> Result<(), T> {
         self.give(message).or_else(|message| self.push(message))
     }
 
     /// Hands a message to the first who waits for one.
-    #[inline]
+    #[inline(always)]
     fn give(&self, message: T) -> Result<(), T> {
-        let mut message = Some(message);
-        let given = self.to_receive.grant(|slot| {
-            std::mem::swap(&mut slot.message, &mut message);
+        let waker = self.to_receive.grant_with(message, |slot, message| {
+            slot.message = Some(message);
             slot.waker.take()
-        });
-        match (given, message) {
-            (None, Some(message)) => return Err(message),
-            (Some(Some(waker)), _) => waker.wake(),
-            _ => {}
+        })?;
+        if let Some(waker) = waker {
+            waker.wake();
         }
         Ok(())
     }
@@ -196,29 +199,68 @@ impl<T> Core<T> {
     }
 
     /// Receives; waits for a message.
-    #[inline]
+    ///
+    /// All that lies around the switch is inlined, for a return from a call in which another stack
+    /// was switched to is a return that the processor predicts wrongly. What comes before and after
+    /// is not.
+    #[inline(always)]
     #[track_caller]
     pub(super) fn recv(&self, deadline: impl FnOnce() -> Option<Nanos>) -> Result<T, TryRecvError> {
-        if let Some(message) = self.take() {
-            return Ok(message);
-        }
-        if !self.has_senders() {
-            return Err(TryRecvError::Disconnected);
-        }
-        if let Some(timer) = &self.timer {
-            return self.wait_for_timer(timer, deadline());
-        }
-        let place = self.to_receive.enter(Slot::EMPTY, None);
-        if !self.to_send.is_empty() {
-            self.settle();
-        }
-        self.notify();
-        match place.wait(Reason::Channel, deadline()) {
-            Ok(slot) => slot.message.ok_or(TryRecvError::Disconnected),
-            Err(_) => Err(TryRecvError::Empty),
+        let place = match self.take_or_enter() {
+            Begun::Done(result) => return result,
+            Begun::Waits(place) => place,
+            Begun::Timer(timer) => return self.wait_for_timer(timer, deadline()),
+        };
+        let granted = place.wait_for_grant(Reason::Channel, deadline());
+        let message = place.leave_with(|slot| slot.message.take());
+        message.ok_or(if granted {
+            TryRecvError::Disconnected
+        } else {
+            TryRecvError::Empty
+        })
+    }
+
+    /// Takes a message, or enters the queue of those who wait for one.
+    #[inline(never)]
+    #[track_caller]
+    fn take_or_enter(&self) -> Begun<'_, T> {
+        let first = self.buffer.borrow_mut().pop_front();
+        match first {
+            Some(message) => Begun::Done(Ok(self.taken(message))),
+            None if self.timer.is_none() && self.to_send.is_empty() && self.has_senders() => {
+                self.enter()
+            }
+            None => self.take_elsewhere_or_enter(),
         }
     }
 
+    #[cold]
+    #[track_caller]
+    fn take_elsewhere_or_enter(&self) -> Begun<'_, T> {
+        if let Some(message) = self.take_elsewhere() {
+            return Begun::Done(Ok(message));
+        }
+        if !self.has_senders() {
+            return Begun::Done(Err(TryRecvError::Disconnected));
+        }
+        if let Some(timer) = &self.timer {
+            return Begun::Timer(timer);
+        }
+        let begun = self.enter();
+        self.settle();
+        begun
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn enter(&self) -> Begun<'_, T> {
+        let place = self.to_receive.enter(Slot::EMPTY, None);
+        self.notify();
+        Begun::Waits(place)
+    }
+
+    #[cold]
+    #[track_caller]
     fn wait_for_timer(&self, timer: &Timer<T>, deadline: Option<Nanos>) -> Result<T, TryRecvError> {
         loop {
             if let Some(message) = timer.take() {
@@ -239,15 +281,19 @@ impl<T> Core<T> {
     fn take(&self) -> Option<T> {
         let first = self.buffer.borrow_mut().pop_front();
         match first {
-            Some(message) => {
-                if !self.to_send.is_empty() {
-                    self.settle();
-                }
-                self.notify();
-                Some(message)
-            }
+            Some(message) => Some(self.taken(message)),
             None => self.take_elsewhere(),
         }
+    }
+
+    /// There is room now.
+    #[inline]
+    fn taken(&self, message: T) -> T {
+        if !self.to_send.is_empty() {
+            self.settle();
+        }
+        self.notify();
+        message
     }
 
     /// Takes a message out of the note of the first sender, or the timer's.
@@ -347,6 +393,13 @@ impl<T> Core<T> {
     /// Something has changed: those who only watch are told.
     #[inline]
     pub(super) fn notify(&self) {
+        if !self.watchers.is_empty() {
+            self.tell_watchers();
+        }
+    }
+
+    #[cold]
+    fn tell_watchers(&self) {
         while self.watchers.grant(|()| ()).is_some() {}
     }
 

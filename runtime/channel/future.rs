@@ -61,6 +61,7 @@ impl<T> Future for Recv<'_, T> {
             waker: Some(context.waker().clone()),
         };
         self.key = Some(core.to_receive.enter_task(slot).into_key());
+        core.settle();
         core.notify();
         Poll::Pending
     }

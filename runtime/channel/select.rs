@@ -5,153 +5,25 @@
 //! operations are ready and chooses one. Then he leaves all queues and does it, before anybody else
 //! runs.
 
-use std::cell::{Cell, RefCell};
+mod operation;
+mod places;
+
+use std::cell::Cell;
 use std::fmt;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::core::{Slot, at, earlier};
+pub use self::operation::SelectedOperation;
+
+use self::operation::Operation;
+use self::places::{Entered, Watching};
+use super::core::{at, earlier};
 use super::{
-    ReadyTimeoutError, Receiver, RecvError, SelectTimeoutError, SendError, Sender, TryReadyError,
-    TrySelectError, from_now,
+    ReadyTimeoutError, Receiver, SelectTimeoutError, Sender, TryReadyError, TrySelectError,
+    from_now,
 };
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
 use crate::thread;
-use crate::wait_queue::Claim;
-
-/// One end of a channel, as a select sees it.
-trait Operation {
-    /// Which end it is.
-    fn end(&self) -> *const ();
-    fn channel(&self) -> *const ();
-    /// Whether it could be done now by the owner of the claim.
-    fn is_ready(&self, claim: Option<&Claim>) -> bool;
-    /// Whether it would be if another select decided so.
-    fn is_offered(&self, claim: Option<&Claim>) -> bool;
-    /// When it will be, if the clock says so.
-    fn next(&self) -> Option<Instant>;
-    fn enter(&self, claim: &Claim) -> u32;
-    /// Lets others know that it has entered.
-    fn announce(&self);
-    fn is_granted(&self, key: u32) -> bool;
-    fn leave(&self, key: u32);
-    /// Passes on what somebody else was kept from while it waited.
-    fn withdraw(&self);
-    fn watch(&self, claim: &Claim) -> u32;
-    fn unwatch(&self, key: u32);
-}
-
-impl<T> Operation for Sender<T> {
-    fn end(&self) -> *const () {
-        std::ptr::from_ref(self).cast()
-    }
-
-    fn channel(&self) -> *const () {
-        Rc::as_ptr(&self.core).cast()
-    }
-
-    fn is_ready(&self, claim: Option<&Claim>) -> bool {
-        self.core.can_send(claim)
-    }
-
-    fn is_offered(&self, _: Option<&Claim>) -> bool {
-        false
-    }
-
-    fn next(&self) -> Option<Instant> {
-        None
-    }
-
-    fn enter(&self, claim: &Claim) -> u32 {
-        let claim = Some(Rc::clone(claim));
-        self.core.to_send.enter(None, claim).into_key()
-    }
-
-    fn announce(&self) {
-        self.core.notify();
-    }
-
-    fn is_granted(&self, key: u32) -> bool {
-        let place = self.core.to_send.place(key);
-        let granted = place.is_granted();
-        place.into_key();
-        granted
-    }
-
-    fn leave(&self, key: u32) {
-        self.core.to_send.place(key).leave();
-    }
-
-    fn withdraw(&self) {
-        self.core.withdraw();
-    }
-
-    fn watch(&self, claim: &Claim) -> u32 {
-        let claim = Some(Rc::clone(claim));
-        self.core.watchers.enter((), claim).into_key()
-    }
-
-    fn unwatch(&self, key: u32) {
-        self.core.watchers.place(key).leave();
-    }
-}
-
-impl<T> Operation for Receiver<T> {
-    fn end(&self) -> *const () {
-        std::ptr::from_ref(self).cast()
-    }
-
-    fn channel(&self) -> *const () {
-        Rc::as_ptr(&self.core).cast()
-    }
-
-    fn is_ready(&self, claim: Option<&Claim>) -> bool {
-        self.core.can_receive(claim)
-    }
-
-    fn is_offered(&self, claim: Option<&Claim>) -> bool {
-        self.core.is_offered(claim)
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.core.timer.as_ref().and_then(|timer| timer.next())
-    }
-
-    fn enter(&self, claim: &Claim) -> u32 {
-        let claim = Some(Rc::clone(claim));
-        self.core.to_receive.enter(Slot::EMPTY, claim).into_key()
-    }
-
-    fn announce(&self) {
-        self.core.settle();
-        self.core.notify();
-    }
-
-    fn is_granted(&self, key: u32) -> bool {
-        let place = self.core.to_receive.place(key);
-        let granted = place.is_granted();
-        place.into_key();
-        granted
-    }
-
-    fn leave(&self, key: u32) {
-        if let Some(message) = self.core.to_receive.place(key).leave().message {
-            self.core.put_back(message);
-        }
-    }
-
-    fn withdraw(&self) {}
-
-    fn watch(&self, claim: &Claim) -> u32 {
-        let claim = Some(Rc::clone(claim));
-        self.core.watchers.enter((), claim).into_key()
-    }
-
-    fn unwatch(&self, key: u32) {
-        self.core.watchers.place(key).leave();
-    }
-}
 
 /// How long to wait.
 #[derive(Clone, Copy)]
@@ -467,11 +339,7 @@ impl<'a> Select<'a> {
 
     fn selected(&self, place: usize, key: Option<u32>) -> SelectedOperation<'a> {
         let (index, operation) = self.operations[place];
-        SelectedOperation {
-            index,
-            operation,
-            key,
-        }
+        SelectedOperation::new(index, operation, key)
     }
 }
 
@@ -489,195 +357,6 @@ impl Default for Select<'_> {
 impl fmt::Debug for Select<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad("Select { .. }")
-    }
-}
-
-/// The places of a select that waits; it leaves them when this is dropped.
-struct Entered<'s, 'a> {
-    select: &'s Select<'a>,
-    claim: Claim,
-    /// One for each operation, until it has left.
-    keys: RefCell<Vec<Option<u32>>>,
-    /// The channel of the operation that was chosen and is going to be done.
-    chosen: Cell<Option<*const ()>>,
-}
-
-impl<'s, 'a> Entered<'s, 'a> {
-    #[track_caller]
-    fn new(select: &'s Select<'a>) -> Entered<'s, 'a> {
-        let entered = Entered {
-            select,
-            claim: Rc::default(),
-            keys: RefCell::new(Vec::with_capacity(select.operations.len())),
-            chosen: Cell::new(None),
-        };
-        for (_, operation) in &select.operations {
-            let key = operation.enter(&entered.claim);
-            entered.keys.borrow_mut().push(Some(key));
-        }
-        for (_, operation) in &select.operations {
-            operation.announce();
-        }
-        entered
-    }
-
-    /// The operation that took the claim.
-    fn granted(self) -> SelectedOperation<'a> {
-        let operations = self.select.operations.iter();
-        let mut keys = self.keys.borrow_mut();
-        let place = operations
-            .zip(keys.iter())
-            .position(|((_, operation), key)| key.is_some_and(|key| operation.is_granted(key)));
-        let place = place.expect("whoever takes the claim grants a place");
-        let key = keys[place].take();
-        drop(keys);
-        self.select.selected(place, key)
-    }
-
-    /// That operation, which is ready.
-    fn choose(self, place: usize) -> SelectedOperation<'a> {
-        let selected = self.select.selected(place, None);
-        self.chosen.set(Some(selected.operation.channel()));
-        selected
-    }
-}
-
-impl Drop for Entered<'_, '_> {
-    fn drop(&mut self) {
-        // From here on, nobody grants what nobody will take.
-        self.claim.set(true);
-        let keys = self.keys.take();
-        let left = self.select.operations.iter().zip(keys);
-        for ((_, operation), key) in left.clone() {
-            if let Some(key) = key {
-                operation.leave(key);
-            }
-        }
-        for ((_, operation), _) in left {
-            // There the chosen one comes first, and passes on what is left.
-            if self.chosen.get() != Some(operation.channel()) {
-                operation.withdraw();
-            }
-        }
-    }
-}
-
-/// The places of a select among the watchers.
-struct Watching<'s, 'a> {
-    select: &'s Select<'a>,
-    claim: Claim,
-    keys: Vec<u32>,
-}
-
-impl<'s, 'a> Watching<'s, 'a> {
-    #[track_caller]
-    fn new(select: &'s Select<'a>) -> Watching<'s, 'a> {
-        let claim = Claim::default();
-        let operations = select.operations.iter();
-        let keys = operations
-            .map(|(_, operation)| operation.watch(&claim))
-            .collect();
-        Watching {
-            select,
-            claim,
-            keys,
-        }
-    }
-}
-
-impl Drop for Watching<'_, '_> {
-    fn drop(&mut self) {
-        for ((_, operation), key) in self.select.operations.iter().zip(&self.keys) {
-            operation.unwatch(*key);
-        }
-    }
-}
-
-/// An operation that was selected and must be completed.
-#[must_use = "a selected operation must be completed"]
-pub struct SelectedOperation<'a> {
-    index: usize,
-    operation: &'a dyn Operation,
-    /// The place in which what was granted lies, if it was.
-    key: Option<u32>,
-}
-
-impl SelectedOperation<'_> {
-    /// Its index, as told when it was added.
-    #[must_use]
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    /// Completes a send.
-    ///
-    /// # Errors
-    ///
-    /// If there is no receiver any more; the message is in the error.
-    ///
-    /// # Panics
-    ///
-    /// If another sender, or a receiver, was selected.
-    #[track_caller]
-    pub fn send<T>(self, sender: &Sender<T>, message: T) -> Result<(), SendError<T>> {
-        assert!(
-            self.operation.end() == Operation::end(sender),
-            "passed a sender that wasn't selected"
-        );
-        if let Some(key) = self.key {
-            sender.core.to_send.place(key).leave();
-        }
-        std::mem::forget(self);
-        sender.core.send_chosen(message).map_err(SendError)
-    }
-
-    /// Completes a receive.
-    ///
-    /// # Errors
-    ///
-    /// If the channel is empty and there is no sender any more.
-    ///
-    /// # Panics
-    ///
-    /// If another receiver, or a sender, was selected.
-    #[track_caller]
-    pub fn recv<T>(self, receiver: &Receiver<T>) -> Result<T, RecvError> {
-        assert!(
-            self.operation.end() == Operation::end(receiver),
-            "passed a receiver that wasn't selected"
-        );
-        let key = self.key;
-        std::mem::forget(self);
-        match key {
-            Some(key) => {
-                let slot = receiver.core.to_receive.place(key).leave();
-                slot.message.ok_or(RecvError)
-            }
-            None => {
-                let received = receiver.recv();
-                receiver.core.withdraw();
-                received
-            }
-        }
-    }
-}
-
-impl Drop for SelectedOperation<'_> {
-    /// What it was granted goes to the next. Nobody forgets this on purpose, so it panics.
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.operation.leave(key);
-        }
-        self.operation.withdraw();
-        if !std::thread::panicking() {
-            panic!("dropped `SelectedOperation` without completing the operation");
-        }
-    }
-}
-
-impl fmt::Debug for SelectedOperation<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("SelectedOperation { .. }")
     }
 }
 

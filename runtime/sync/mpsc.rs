@@ -68,7 +68,7 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// If the receiver is gone; the message is in the error.
-    #[inline]
+    #[inline(always)]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         self.0.send(message).map_err(|error| SendError(error.0))
     }
@@ -84,7 +84,7 @@ impl<T> SyncSender<T> {
     /// # Panics
     ///
     /// If it must wait outside [`run`](crate::run).
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         self.0.send(message).map_err(|error| SendError(error.0))
@@ -113,7 +113,7 @@ impl<T> Receiver<T> {
     /// # Panics
     ///
     /// If it must wait outside [`run`](crate::run).
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.0.recv().map_err(|_| RecvError)
@@ -212,6 +212,7 @@ pub struct IntoIter<T> {
 impl<T> Iterator for Iter<'_, T> {
     type Item = T;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }
@@ -220,6 +221,7 @@ impl<T> Iterator for Iter<'_, T> {
 impl<T> Iterator for TryIter<'_, T> {
     type Item = T;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<T> {
         self.receiver.try_recv().ok()
     }
@@ -228,6 +230,7 @@ impl<T> Iterator for TryIter<'_, T> {
 impl<T> Iterator for IntoIter<T> {
     type Item = T;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }

@@ -78,6 +78,17 @@ pub(crate) fn park_always(reason: Reason, deadline: Option<Nanos>) {
 #[inline(always)]
 #[track_caller]
 pub(crate) fn park_until(reason: Reason, deadline: Option<Nanos>, done: impl Fn() -> bool) -> bool {
+    done() || park_for_until(reason, deadline, done)
+}
+
+/// As [`park_until`], for who knows that it is not done yet.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn park_for_until(
+    reason: Reason,
+    deadline: Option<Nanos>,
+    done: impl Fn() -> bool,
+) -> bool {
     park_wanting_until(None::<(&ThreadId, _)>, reason, deadline, done)
 }
 
@@ -99,7 +110,7 @@ pub(crate) fn park_until_free<H: Held>(
     } else {
         None
     };
-    park_wanting_until(want, what.reason(), deadline, done)
+    done() || park_wanting_until(want, what.reason(), deadline, done)
 }
 
 #[inline(always)]
@@ -110,7 +121,7 @@ fn park_wanting_until<H: Held>(
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
 ) -> bool {
-    while !done() {
+    loop {
         let unwinding = scheduler::is_unwinding();
         if let Some((what, want)) = &want {
             if let Err(deadlock) = scheduler::want(*what, want, unwinding) {
@@ -124,14 +135,13 @@ fn park_wanting_until<H: Held>(
             scheduler::park(reason, deadline)
         };
         if done() {
-            break;
+            return true;
         }
         unwind_on(parked);
         if deadline.is_some_and(|deadline| scheduler::with(|s| s.has_passed(deadline))) {
             return false;
         }
     }
-    true
 }
 
 /// Lets others run; does nothing while unwinding, unless others are suspended in that.

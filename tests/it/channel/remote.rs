@@ -12,7 +12,7 @@ use sedge::{Reason, State};
 use crate::util::{self, FOREVER, OnDrop, Watchdog, ms, until};
 
 const WAITS: State = State::Parked(Reason::Channel);
-const COUNT: u32 = 20_000;
+const COUNT: u32 = 5_000;
 
 fn both() -> [fn() -> (Sender<u32>, Receiver<u32>); 4] {
     [
