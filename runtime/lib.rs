@@ -117,6 +117,7 @@
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
 //! | 4 waiting | [`sync`] `blocking` | locks; OS threads for what cannot yield |
 //! | 5 I/O | [`io`] [`net`] [`os`] | the one retry loop; sockets |
+//! | 6 services | [`server`] | accept loops that drain |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -157,6 +158,9 @@ mod blocking;
 pub mod io;
 pub mod net;
 pub mod os;
+
+// Floor 6, services.
+pub mod server;
 
 pub use blocking::blocking;
 pub use scheduler::{Deadlock, Policy, State, Stuck};
