@@ -36,8 +36,8 @@
 //! * A handler that panics or fails ends its own connection only. The panic is printed as every
 //!   green thread's; what it returns as an error goes to [`on_error`](Server::on_error).
 //! * A server that is full does not refuse: it stops accepting, and the kernel queues.
-//! * A server whose [`run`](Server::run) is unwound, by a cancellation or a [`timeout`](crate::timeout),
-//!   cancels its handlers: nothing of it stays behind.
+//! * A server whose [`run`](Server::run) is unwound, by a cancellation or a
+//!   [`timeout`](crate::timeout), cancels its handlers: nothing of it stays behind.
 //! * A handler hears of the end if it looks: see [`Shutdown`]. [`ServerHandle::shutdown`] gives it
 //!   time, and cancels it when that is over.
 //!
@@ -65,9 +65,9 @@ use crate::os::unix::net::{SocketAddr as UnixSocketAddr, UnixListener, UnixStrea
 
 /// What a [`Server`] accepts connections from.
 ///
-/// A program may implement it, for example to accept from several sockets, or to give each stream
-/// its time limits. What takes a client's cooperation, such as a TLS handshake, does not belong into
-/// `accept` but into the handler, for the next client waits meanwhile.
+/// A program may implement it, for example to give each stream its time limits. What takes a
+/// client's cooperation, such as a TLS handshake, does not belong into `accept` but into the
+/// handler, for the next client waits meanwhile.
 ///
 /// ```
 /// use sedge::net::{SocketAddr, TcpListener, TcpStream};

@@ -192,8 +192,8 @@ impl<S: DatagramSocket + 'static> DatagramServer<S> {
     }
 
     /// The longest datagram that is accepted; 64 KiB by default, which is more than UDP can send.
-    /// One that is longer would be cut, so it is dropped, and [`on_error`](DatagramServer::on_error)
-    /// hears of it.
+    /// One that is longer would be cut, so it is dropped, and
+    /// [`on_error`](DatagramServer::on_error) hears of it.
     #[must_use = "a server does nothing until it runs"]
     pub fn max_length(mut self, longest: usize) -> DatagramServer<S> {
         self.longest = longest;

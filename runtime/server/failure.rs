@@ -66,7 +66,9 @@ impl<A: fmt::Debug> std::error::Error for Failure<A> {
 }
 
 /// Who is told. Clones tell the same.
-pub(super) struct Report<A>(Rc<dyn Fn(&Failure<A>)>);
+pub(super) struct Report<A>(Rc<Hook<A>>);
+
+type Hook<A> = dyn Fn(&Failure<A>);
 
 impl<A> Report<A> {
     pub(super) fn new(hook: impl Fn(&Failure<A>) + 'static) -> Report<A> {
@@ -99,7 +101,7 @@ impl<A> Clone for Report<A> {
 }
 
 /// What a handler may return: nothing, or whether its I/O succeeded. A program may implement it for
-/// a result of its own.
+/// a result of its own. A handler that never returns, for it loops, says so: `|stream| -> () {..}`.
 pub trait Outcome {
     /// What went wrong, if anything.
     fn into_result(self) -> io::Result<()>;

@@ -15,10 +15,11 @@ use crate::thread::{catch, is_timeout, resume};
 /// The word that it is time to stop: set once, for good, and heard by all who hold a clone.
 ///
 /// A [`Server`](super::Server) sets one when it is stopped, and its handlers find it in their
-/// [`Connection`](super::Connection). It asks; nothing happens to who does not look. There are three
-/// ways to look: [`is_set`](Shutdown::is_set) between two pieces of work, [`wait`](Shutdown::wait)
-/// on a green thread that does nothing else, and [`run_until_set`](Shutdown::run_until_set) around
-/// a call that may take long and may be given up, such as the wait for a next request.
+/// [`Connection`](super::Connection). It asks; nothing happens to who does not look. There are
+/// three ways to look: [`is_set`](Shutdown::is_set) between two pieces of work,
+/// [`wait`](Shutdown::wait) on a green thread that does nothing else, and
+/// [`run_until_set`](Shutdown::run_until_set) around a call that may take long and may be given up,
+/// such as the wait for a next request.
 ///
 /// It need not come from a server: [`Shutdown::new`] makes one for whatever else a program stops.
 /// As tokio-util's `CancellationToken`; gevent has no twin.
@@ -127,16 +128,16 @@ impl Shutdown {
     /// already, `f` runs until it would wait for the first time, so bytes that are there are read.
     /// A value that `f` returns is never given up.
     ///
-    /// With `panic = "abort"` nothing can be unwound: then `f` runs to its end, and not at all if it
-    /// is set already.
+    /// With `panic = "abort"` nothing can be unwound: then `f` runs to its end, and not at all if
+    /// the word was given before.
     ///
     /// ```
     /// use sedge::net::TcpStream;
     /// use sedge::server::Shutdown;
     /// use std::io::{self, Read, Write};
     ///
-    /// /// Answers until the client has no more to ask, or the server stops: a request that has come
-    /// /// is answered even then.
+    /// /// Answers until the client has no more to ask, or the server stops: a request that has
+    /// /// come is answered even then.
     /// fn serve(mut stream: TcpStream, stopping: &Shutdown) -> io::Result<()> {
     ///     let mut request = [0; 512];
     ///     while let Some(count) = stopping.run_until_set(|| stream.read(&mut request)) {

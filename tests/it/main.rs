@@ -9,6 +9,7 @@ mod panics;
 mod remote;
 mod run;
 mod scope;
+mod server;
 mod sync;
 mod thread;
 mod tidy;
