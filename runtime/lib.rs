@@ -115,7 +115,7 @@
 //! | 1 engines | `coroutine` `reactor` | one suspended stack; from readiness to who waits |
 //! | 2 loop | `scheduler` | who runs, who waits, and the loop |
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
-//! | 4 waiting | [`sync`] `blocking` | locks; OS threads for what cannot yield |
+//! | 4 waiting | `wait_queue` [`channel`] [`sync`] `blocking` | locks, channels; OS threads for what cannot yield |
 //! | 5 I/O | [`io`] [`net`] [`os`] | the one retry loop; sockets |
 //! | 6 services | [`server`] | accept loops that drain |
 
@@ -150,6 +150,9 @@ pub mod thread;
 pub mod time;
 
 // Floor 4, waiting for each other, and for what cannot yield.
+mod wait_queue;
+
+pub mod channel;
 pub mod sync;
 
 mod blocking;

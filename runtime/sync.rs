@@ -29,9 +29,10 @@
 //! });
 //! ```
 
+pub mod mpsc;
 mod mutex;
-pub(crate) mod wait_queue;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 
 pub use self::mutex::{Mutex, MutexGuard};
+pub(crate) use crate::wait_queue;

@@ -2,8 +2,10 @@
 
 mod blocking;
 mod cancel;
+mod channel;
 mod local;
 mod model;
+mod mpsc;
 mod net;
 mod panics;
 mod remote;

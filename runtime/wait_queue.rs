@@ -18,7 +18,8 @@
 //! holds something that he must pass on while he unwinds, and no wake-up, value or lock is lost.
 //!
 //! One that waits in several queues at once (`select!`) enters each with the same *claim*. The
-//! first grant takes the claim, and the other queues then pass over that waiter.
+//! first grant takes the claim, and the other queues then pass over that waiter. One that must look
+//! for itself whether it can go on is *poked*: it wakes and keeps its place meanwhile.
 //!
 //! Entering, granting and leaving, also out of turn, take constant time and, once the queue has
 //! been as long as it gets, no memory: waiters are a list linked through the slots of a slab.
@@ -48,7 +49,8 @@ struct Waiters<W> {
 }
 
 struct Node<W> {
-    owner: ThreadId,
+    /// Whom to wake; whoever waits in a future has left a waker in his note.
+    owner: Option<ThreadId>,
     what: W,
     claim: Option<Claim>,
     state: State,
@@ -93,11 +95,39 @@ impl<W> WaitQueue<W> {
         Some(look(&waiters.nodes[first].what))
     }
 
+    /// The first who waits of whom `wanted` holds, told by his claim and his note.
+    pub(crate) fn find(&self, wanted: impl Fn(Option<&Claim>, &W) -> bool) -> Option<usize> {
+        let mut waiters = self.waiters.borrow_mut();
+        let mut next = waiters.front()?;
+        while let Some(node) = waiters.nodes.get(next) {
+            let is_taken = node.claim.as_ref().is_some_and(|claim| claim.get());
+            if !is_taken && wanted(node.claim.as_ref(), &node.what) {
+                return Some(next);
+            }
+            next = node.next;
+        }
+        None
+    }
+
+    /// Looks at the claim and the note of one that [`find`](WaitQueue::find) found.
+    pub(crate) fn look_at<R>(&self, key: usize, look: impl FnOnce(Option<&Claim>, &W) -> R) -> R {
+        let waiters = self.waiters.borrow();
+        let node = &waiters.nodes[key];
+        look(node.claim.as_ref(), &node.what)
+    }
+
+    /// Whether somebody waits whose claim is not `claim`.
+    pub(crate) fn has_other(&self, claim: Option<&Claim>) -> bool {
+        self.find(|other, _| !is_same(claim, other)).is_some()
+    }
+
     /// Grants the thing to the first who waits, and lets `give` write to its note, under a borrow
     /// of the queue. `None` if there is nobody, and `give` was not called.
     #[inline]
     pub(crate) fn grant<R>(&self, give: impl FnOnce(&mut W) -> R) -> Option<R> {
-        self.grant_to(|_, what| give(what))
+        let mut waiters = self.waiters.borrow_mut();
+        let first = waiters.front()?;
+        Some(waiters.grant(first, give))
     }
 
     /// As [`grant`](WaitQueue::grant), for who must know to whom.
@@ -105,16 +135,29 @@ impl<W> WaitQueue<W> {
     pub(crate) fn grant_to<R>(&self, give: impl FnOnce(ThreadId, &mut W) -> R) -> Option<R> {
         let mut waiters = self.waiters.borrow_mut();
         let first = waiters.front()?;
-        waiters.unlink(first);
-        let node = &mut waiters.nodes[first];
-        node.state = State::Granted;
-        if let Some(claim) = &node.claim {
-            claim.set(true);
+        let owner = waiters.nodes[first].owner?;
+        Some(waiters.grant(first, |what| give(owner, what)))
+    }
+
+    /// As [`grant`](WaitQueue::grant), out of turn: to one that [`find`](WaitQueue::find) found.
+    pub(crate) fn grant_at<R>(&self, key: usize, give: impl FnOnce(&mut W) -> R) -> R {
+        self.waiters.borrow_mut().grant(key, give)
+    }
+
+    /// Wakes one that [`find`](WaitQueue::find) found, who keeps its place and looks for itself.
+    pub(crate) fn poke(&self, key: usize) {
+        let owner = self.waiters.borrow().nodes[key].owner;
+        wake(owner);
+    }
+
+    /// Wakes everybody, as [`poke`](WaitQueue::poke) does.
+    pub(crate) fn poke_all(&self) {
+        let waiters = self.waiters.borrow();
+        let mut next = waiters.first;
+        while let Some(node) = waiters.nodes.get(next) {
+            wake(node.owner);
+            next = node.next;
         }
-        let owner = node.owner;
-        let given = give(owner, &mut node.what);
-        scheduler::with(|scheduler| scheduler.wake(owner));
-        Some(given)
     }
 
     /// Waits until the thing is granted, or until `deadline`; gives the note back, as an error if
@@ -122,19 +165,23 @@ impl<W> WaitQueue<W> {
     #[inline]
     #[track_caller]
     pub(crate) fn wait(&self, reason: Reason, deadline: Option<Nanos>, what: W) -> Result<W, W> {
-        let place = self.enter(what, None);
-        if thread::park_until(reason, deadline, || place.is_granted()) {
-            Ok(place.leave())
-        } else {
-            Err(place.leave())
-        }
+        self.enter(what, None).wait(reason, deadline)
     }
 
     /// Enters the running green thread, which then parks until its place is granted.
     #[inline]
     #[track_caller]
     pub(crate) fn enter(&self, what: W, claim: Option<Claim>) -> Place<'_, W> {
-        let owner = scheduler::with(Scheduler::current);
+        self.enter_as(Some(scheduler::with(Scheduler::current)), what, claim)
+    }
+
+    /// Enters a future, which leaves a waker in its note for whoever grants.
+    pub(crate) fn enter_task(&self, what: W) -> Place<'_, W> {
+        self.enter_as(None, what, None)
+    }
+
+    #[inline]
+    fn enter_as(&self, owner: Option<ThreadId>, what: W, claim: Option<Claim>) -> Place<'_, W> {
         let mut waiters = self.waiters.borrow_mut();
         let previous = waiters.last;
         let key = waiters.nodes.insert(Node {
@@ -152,6 +199,24 @@ impl<W> WaitQueue<W> {
         waiters.last = key;
         Place { queue: self, key }
     }
+
+    /// A place that was entered and then kept by its [key](Place::into_key).
+    pub(crate) fn place(&self, key: usize) -> Place<'_, W> {
+        Place { queue: self, key }
+    }
+}
+
+/// Nobody is woken after `run`: who still waits then is suspended for good.
+#[inline]
+fn wake(owner: Option<ThreadId>) {
+    if let Some(owner) = owner {
+        scheduler::try_with(|scheduler| scheduler.wake(owner));
+    }
+}
+
+/// Whether two claims are one; two that have none are different waiters.
+pub(crate) fn is_same(one: Option<&Claim>, other: Option<&Claim>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if Rc::ptr_eq(one, other))
 }
 
 impl<W> Waiters<W> {
@@ -167,6 +232,20 @@ impl<W> Waiters<W> {
             node.state = State::PassedOver;
             self.unlink(first);
         }
+    }
+
+    #[inline]
+    fn grant<R>(&mut self, key: usize, give: impl FnOnce(&mut W) -> R) -> R {
+        self.unlink(key);
+        let node = &mut self.nodes[key];
+        node.state = State::Granted;
+        if let Some(claim) = &node.claim {
+            claim.set(true);
+        }
+        let owner = node.owner;
+        let given = give(&mut node.what);
+        wake(owner);
+        given
     }
 
     #[inline]
@@ -201,12 +280,35 @@ impl<W> Place<'_, W> {
         self.queue.waiters.borrow().nodes[self.key].state == State::Granted
     }
 
+    /// As [`WaitQueue::wait`].
+    #[inline]
+    #[track_caller]
+    pub(crate) fn wait(self, reason: Reason, deadline: Option<Nanos>) -> Result<W, W> {
+        if thread::park_until(reason, deadline, || self.is_granted()) {
+            Ok(self.leave())
+        } else {
+            Err(self.leave())
+        }
+    }
+
     /// Leaves with the note.
     #[inline]
     pub(crate) fn leave(self) -> W {
         let what = self.remove();
         std::mem::forget(self);
         what
+    }
+
+    /// Writes into the note.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut W) -> R) -> R {
+        change(&mut self.queue.waiters.borrow_mut().nodes[self.key].what)
+    }
+
+    /// Stays in the queue, for the [place](WaitQueue::place) of that key to leave.
+    pub(crate) fn into_key(self) -> usize {
+        let key = self.key;
+        std::mem::forget(self);
+        key
     }
 
     #[inline]
