@@ -11,8 +11,8 @@ use slab::Slab;
 use super::Shutdown;
 use crate::scheduler::{self, Nanos, Scheduler, ThreadId};
 use crate::stats::Reason;
-use crate::sync::wait_queue::WaitQueue;
 use crate::thread::Thread;
+use crate::wait_queue::WaitQueue;
 
 /// Stops a server, and knows how many are being served; from
 /// [`Server::handle`](super::Server::handle), [`Server::start`](super::Server::start) and

@@ -9,8 +9,8 @@ use slab::Slab;
 
 use crate::scheduler::{self, Level, Nanos, ThreadId};
 use crate::stats::Reason;
-use crate::sync::wait_queue::WaitQueue;
 use crate::thread::{catch, is_timeout, resume};
+use crate::wait_queue::WaitQueue;
 
 /// The word that it is time to stop: set once, for good, and heard by all who hold a clone.
 ///
