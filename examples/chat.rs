@@ -46,6 +46,7 @@ impl Room {
     /// Lets a client in until it has no more to say.
     fn talk(&self, stream: &TcpStream, name: SocketAddr) -> io::Result<()> {
         stream.set_write_timeout(Some(WRITE_TIME))?;
+        stream.set_nodelay(true)?;
         let (outbox, lines) = channel::bounded(OUTBOX);
         sedge::scope(|scope| {
             self.0.borrow_mut().insert(name, outbox);

@@ -34,6 +34,7 @@ impl Example {
         let stream = TcpStream::connect(self.addr).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
+        stream.set_nodelay(true).unwrap();
         stream
     }
 
@@ -100,6 +101,12 @@ fn proxy() -> (Example, TcpListener) {
     (Example::start("proxy", &["127.0.0.1:0", &addr]), target)
 }
 
+/// Closes so that the other side sees an error.
+fn reset(stream: TcpStream) {
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    drop(stream);
+}
+
 fn accept(target: &TcpListener) -> TcpStream {
     let (stream, _) = target.accept().unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -141,8 +148,7 @@ fn a_client_of_the_proxy_that_is_gone_is_gone_for_the_server_too() {
     let (proxy, target) = proxy();
     let client = proxy.connect();
     let mut server = accept(&target);
-    rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
-    drop(client); // a reset
+    reset(client);
     assert_eq!(read_to_end(&mut server), "");
 }
 
@@ -176,7 +182,7 @@ fn the_proxy_ends_with_its_last_connection_when_it_is_told_to() {
     proxy.terminate();
     let deadline = Instant::now() + LIMIT;
     while let Ok(late) = TcpStream::connect(proxy.addr) {
-        drop(late);
+        reset(late);
         assert!(Instant::now() < deadline, "it still accepts");
     }
     server.write_all(b"x").unwrap();
@@ -245,7 +251,6 @@ fn a_slow_reader_of_the_chat_holds_nobody_up_and_misses_whole_lines_only() {
     let text = "x".repeat(1000);
     let chat = Example::start("chat", &["127.0.0.1:0"]);
     let mut slow = Chatter::new(&chat);
-    rustix::net::sockopt::set_socket_recv_buffer_size(slow.lines.get_ref(), 4096).unwrap();
     slow.say("");
     let mut quick = Chatter::new(&chat);
     let mut talker = Chatter::new(&chat);
