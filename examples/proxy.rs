@@ -29,7 +29,7 @@ fn main() -> io::Result<()> {
     sedge::run(|| {
         let listener = TcpListener::bind(addr)?;
         let mut signals = signals()?;
-        println!("forwarding {} to {target}", listener.local_addr()?);
+        println!("listening on {}", listener.local_addr()?);
         let server = Server::new(listener, move |client| forward(&client, &target)).start()?;
         signals.read_exact(&mut [0])?;
         if !server.shutdown(GRACE) {
