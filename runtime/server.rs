@@ -167,6 +167,33 @@ impl<L: Listener + ?Sized> Listener for Rc<L> {
 }
 
 /// What a handler is told of its connection, apart from the stream.
+///
+/// ```
+/// use sedge::net::{TcpListener, TcpStream};
+/// use sedge::server::{Connection, Server};
+/// use std::io::{self, BufRead, BufReader, Write};
+/// use std::net::SocketAddr;
+///
+/// /// Whoever says "quit" stops the server.
+/// fn serve(stream: TcpStream, connection: &Connection<SocketAddr>) -> io::Result<()> {
+///     for line in BufReader::new(stream).lines() {
+///         if line? == "quit" {
+///             connection.server().stop();
+///         }
+///     }
+///     println!("{} has gone", connection.peer_addr());
+///     Ok(())
+/// }
+///
+/// sedge::run(|| {
+///     let server = Server::with_connection(TcpListener::bind("127.0.0.1:0")?, serve);
+///     let mut client = TcpStream::connect(server.local_addr()?)?;
+///     client.write_all(b"quit\n")?;
+///     drop(client);
+///     server.run()
+/// })
+/// .unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Connection<A> {
     peer: A,
@@ -262,6 +289,26 @@ impl<L: Listener + 'static> Server<L> {
     /// At most so many connections at once; no limit by default. While they are there, the server
     /// accepts no more, and those that come wait in the kernel's queue. gevent's `spawn=N`.
     ///
+    /// ```
+    /// use sedge::net::{TcpListener, TcpStream};
+    /// use sedge::server::Server;
+    /// use std::io::{self, Read};
+    ///
+    /// sedge::run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     let wait = |mut stream: TcpStream| stream.read_to_end(&mut Vec::new()).map(|_| ());
+    ///     let server = Server::new(listener, wait).max_connections(1).start()?;
+    ///     let addr = server.local_addr().unwrap();
+    ///     let clients = [TcpStream::connect(addr)?, TcpStream::connect(addr)?];
+    ///     sedge::sleep(std::time::Duration::from_millis(5));
+    ///     assert_eq!(server.connections(), 1);
+    ///     drop(clients);
+    ///     server.stop();
+    ///     io::Result::Ok(())
+    /// })
+    /// .unwrap();
+    /// ```
+    ///
     /// # Panics
     ///
     /// If it is zero.
@@ -341,7 +388,7 @@ impl<L: Listener + 'static> Server<L> {
             handler,
             frame,
         } = self;
-        frame.alive.accepting();
+        frame.alive.runs_here();
         let result = frame.accept_all(|| {
             let (stream, peer) = listener.accept()?;
             let (handler, report) = (Rc::clone(&handler), frame.report.clone());

@@ -13,6 +13,10 @@ use crate::thread::Builder;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How many are taken after the word to stop: as many as the default budget of I/O calls lets
+/// through, and an end for listeners that never wait.
+const MOST_LATE: u32 = 64;
+
 /// What a server is apart from what it accepts and does with it.
 pub(super) struct Frame<A> {
     pub(super) alive: Alive<A>,
@@ -57,13 +61,16 @@ impl<A: fmt::Debug + 'static> Frame<A> {
         let shared = &self.alive.0.0;
         let stopping = self.stopping();
         let mut pause = FIRST_PAUSE;
-        loop {
+        let mut late = 0;
+        // Once the word is given, the next wait ends the call, so what is there is taken until then.
+        while late < MOST_LATE {
+            late += u32::from(stopping.is_set());
             let accepted = stopping.run_until_set(|| {
                 shared.wait_for_place(self.most);
                 accept_one()
             });
             match accepted {
-                None => return Ok(()),
+                None => break,
                 Some(Ok(())) => pause = FIRST_PAUSE,
                 Some(Err(error)) if is_final(&error) => return Err(error),
                 Some(Err(error)) => {
@@ -74,6 +81,7 @@ impl<A: fmt::Debug + 'static> Frame<A> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Serves one on a green thread of its own.

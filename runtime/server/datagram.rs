@@ -251,7 +251,7 @@ impl<S: DatagramSocket + 'static> DatagramServer<S> {
         } = self;
         // One byte more than is wanted tells what is longer.
         let mut buffer = vec![0; longest + 1];
-        frame.alive.accepting();
+        frame.alive.runs_here();
         let result = frame.accept_all(|| {
             let (count, peer) = socket.receive(&mut buffer)?;
             if count > longest {

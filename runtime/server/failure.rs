@@ -8,7 +8,21 @@ use rustix::io::Errno;
 
 use crate::thread::contain;
 
-/// What went wrong: a connection's handler, or accepting.
+/// What went wrong: a connection's handler, or accepting. From
+/// [`Server::on_error`](super::Server::on_error).
+///
+/// ```
+/// use sedge::server::Failure;
+/// use std::net::SocketAddr;
+///
+/// fn log(failure: &Failure<SocketAddr>) {
+///     match failure.peer_addr() {
+///         _ if failure.is_by_client() => {}
+///         Some(peer) => println!("{peer}: {}", failure.error()),
+///         None => println!("cannot accept: {}", failure.error()),
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Failure<A> {
     peer: Option<A>,
@@ -102,6 +116,19 @@ impl<A> Clone for Report<A> {
 
 /// What a handler may return: nothing, or whether its I/O succeeded. A program may implement it for
 /// a result of its own. A handler that never returns, for it loops, says so: `|stream| -> () {..}`.
+///
+/// ```
+/// use sedge::server::Outcome;
+/// use std::io;
+///
+/// struct Checked(Result<u32, String>);
+///
+/// impl Outcome for Checked {
+///     fn into_result(self) -> io::Result<()> {
+///         self.0.map(|_| ()).map_err(io::Error::other)
+///     }
+/// }
+/// ```
 pub trait Outcome {
     /// What went wrong, if anything.
     fn into_result(self) -> io::Result<()>;

@@ -49,6 +49,8 @@ pub(super) struct Shared<A> {
     local_addr: Option<A>,
     pub(super) stopping: Shutdown,
     phase: Cell<Phase>,
+    /// Who runs the server.
+    runner: Cell<Option<ThreadId>>,
     /// Who serves; an entry is empty until its green thread is spawned.
     at_work: RefCell<Slab<Option<ThreadId>>>,
     /// Those of them who wait for the others, and whom the others must not wait for.
@@ -74,6 +76,7 @@ impl<A> ServerHandle<A> {
             local_addr,
             stopping: Shutdown::new(),
             phase: Cell::new(Phase::New),
+            runner: Cell::new(None),
             at_work: RefCell::default(),
             waiting_inside: RefCell::default(),
             wants_place: WaitQueue::new(),
@@ -100,9 +103,9 @@ impl<A> ServerHandle<A> {
     }
 
     /// Tells the server to accept no more, and its handlers that it stops; waits for neither. What
-    /// the kernel holds already, up to the [I/O budget](crate::Config::coop_budget), is still
-    /// accepted, if [there is a place](super::Server::max_connections): a client whom the kernel
-    /// has told that it is connected should not be reset. Then the listener is closed, and
+    /// the kernel holds already, up to 64, is still accepted if
+    /// [there is a place](super::Server::max_connections): a client whom the kernel has told that
+    /// it is connected should not be reset. Then the listener is closed, and
     /// [`run`](super::Server::run) returns when the last handler has ended.
     ///
     /// Anybody may call it, also a handler, and more than once.
@@ -118,8 +121,8 @@ impl<A> ServerHandle<A> {
     /// returns, the listener is closed and no handler is left.
     ///
     /// A handler behind a [`shield`](crate::shield) is waited for even so;
-    /// [`timeout`](crate::timeout) around this call limits that. Called by a handler, it waits for
-    /// the others, not for itself. gevent's `stop(timeout)`.
+    /// [`timeout`](crate::timeout) around this call limits that. Called by a handler or a hook of
+    /// the server, it does not wait for its caller. gevent's `stop(timeout)`.
     ///
     /// With `panic = "abort"` nobody can be cancelled: then it returns false after `grace`.
     ///
@@ -131,7 +134,9 @@ impl<A> ServerHandle<A> {
         let deadline = scheduler::with(|scheduler| scheduler.after(grace));
         self.stop();
         let _inside = Inside::new(&self.0);
-        let has_ended = || self.0.phase.get() != Phase::Accepting && self.0.is_idle();
+        let is_runner = self.0.is_runner();
+        let has_closed = || is_runner || self.0.phase.get() != Phase::Accepting;
+        let has_ended = || has_closed() && self.0.is_idle();
         if self.0.wait_until(Some(deadline), has_ended) {
             return true;
         }
@@ -150,8 +155,10 @@ impl<A> ServerHandle<A> {
     /// Outside [`run`](crate::run), unless it has ended.
     #[track_caller]
     pub fn wait(&self) {
-        let has_ended = || self.0.phase.get() == Phase::Closed && self.0.is_idle();
-        if !has_ended() {
+        let has_closed = || self.0.phase.get() == Phase::Closed;
+        if !(has_closed() && self.0.is_idle()) {
+            let is_runner = self.0.is_runner();
+            let has_ended = || (is_runner || has_closed()) && self.0.is_idle();
             let _inside = Inside::new(&self.0);
             self.0.wait_until(None, has_ended);
         }
@@ -195,6 +202,12 @@ impl<A> Shared<A> {
         true
     }
 
+    /// Whether the caller is the green thread that the server runs on.
+    #[track_caller]
+    fn is_runner(&self) -> bool {
+        self.runner.get() == Some(scheduler::with(Scheduler::current))
+    }
+
     /// Whether all who are at work wait for the others.
     fn is_idle(&self) -> bool {
         self.at_work.borrow().len() <= self.waiting_inside.borrow().len()
@@ -227,6 +240,14 @@ pub(super) struct Alive<A>(pub(super) ServerHandle<A>);
 impl<A> Alive<A> {
     pub(super) fn accepting(&self) {
         self.0.0.enter(Phase::Accepting);
+    }
+
+    /// The running green thread is the one that accepts.
+    #[track_caller]
+    pub(super) fn runs_here(&self) {
+        let runner = scheduler::with(Scheduler::current);
+        self.0.0.runner.set(Some(runner));
+        self.accepting();
     }
 
     /// The listener is gone.

@@ -197,6 +197,31 @@ fn a_hook_that_panics_does_not_end_the_server() {
     });
 }
 
+#[test]
+fn a_hook_may_shut_the_server_down() {
+    util::run(|| {
+        let listener = Broken::new(u32::MAX, ErrorKind::Other);
+        let server = Server::new(listener, |_stream| ());
+        let (handle, hook) = (server.handle(), server.handle());
+        let server = server.on_error(move |_| {
+            assert!(hook.shutdown(FOREVER));
+            hook.wait();
+        });
+        server.start().unwrap();
+        handle.wait();
+    });
+}
+
+#[test]
+fn a_listener_that_never_waits_does_not_keep_a_server_from_ending() {
+    util::run(|| {
+        let server = Server::new(Broken::new(u32::MAX, ErrorKind::Other), |_stream| ());
+        let server = server.on_error(|_| ());
+        server.handle().stop();
+        server.run().unwrap();
+    });
+}
+
 /// A listener that fails so many times, and then is one no more.
 struct Broken {
     listener: TcpListener,
