@@ -62,7 +62,7 @@ impl<A: fmt::Debug + 'static> Frame<A> {
         let stopping = self.stopping();
         let mut pause = FIRST_PAUSE;
         let mut late = 0;
-        // Once the word is given, the next wait ends the call, so what is there is taken until then.
+        // When the word is given, the next wait ends the call: what is there is taken until then.
         while late < MOST_LATE {
             late += u32::from(stopping.is_set());
             let accepted = stopping.run_until_set(|| {
