@@ -51,6 +51,8 @@ pub(super) struct Shared<A> {
     phase: Cell<Phase>,
     /// Who runs the server.
     runner: Cell<Option<ThreadId>>,
+    /// It waits, in a hook, for the server to end, and nobody must wait for it to go on.
+    runner_waits: Cell<bool>,
     /// Who serves; an entry is empty until its green thread is spawned.
     at_work: RefCell<Slab<Option<ThreadId>>>,
     /// Those of them who wait for the others, and whom the others must not wait for.
@@ -77,6 +79,7 @@ impl<A> ServerHandle<A> {
             stopping: Shutdown::new(),
             phase: Cell::new(Phase::New),
             runner: Cell::new(None),
+            runner_waits: Cell::new(false),
             at_work: RefCell::default(),
             waiting_inside: RefCell::default(),
             wants_place: WaitQueue::new(),
@@ -122,7 +125,8 @@ impl<A> ServerHandle<A> {
     ///
     /// A handler behind a [`shield`](crate::shield) is waited for even so;
     /// [`timeout`](crate::timeout) around this call limits that. Called by a handler or a hook of
-    /// the server, it does not wait for its caller. gevent's `stop(timeout)`.
+    /// the server, it waits neither for its caller nor for others that do the same. gevent's
+    /// `stop(timeout)`.
     ///
     /// With `panic = "abort"` nobody can be cancelled: then it returns false after `grace`.
     ///
@@ -133,15 +137,13 @@ impl<A> ServerHandle<A> {
     pub fn shutdown(&self, grace: Duration) -> bool {
         let deadline = scheduler::with(|scheduler| scheduler.after(grace));
         self.stop();
-        let _inside = Inside::new(&self.0);
-        let is_runner = self.0.is_runner();
-        let has_closed = || is_runner || self.0.phase.get() != Phase::Accepting;
-        let has_ended = || has_closed() && self.0.is_idle();
+        let waiting = Waiting::new(&self.0);
+        let has_ended = || !self.0.is_accepting() && waiting.is_alone();
         if self.0.wait_until(Some(deadline), has_ended) {
             return true;
         }
         if cfg!(panic = "unwind") {
-            self.0.cancel_all();
+            waiting.cancel_others();
             self.0.wait_until(None, has_ended);
         }
         false
@@ -155,11 +157,9 @@ impl<A> ServerHandle<A> {
     /// Outside [`run`](crate::run), unless it has ended.
     #[track_caller]
     pub fn wait(&self) {
-        let has_closed = || self.0.phase.get() == Phase::Closed;
-        if !(has_closed() && self.0.is_idle()) {
-            let is_runner = self.0.is_runner();
-            let has_ended = || (is_runner || has_closed()) && self.0.is_idle();
-            let _inside = Inside::new(&self.0);
+        if self.0.phase.get() != Phase::Closed || self.connections() > 0 {
+            let waiting = Waiting::new(&self.0);
+            let has_ended = || self.0.is_closed() && waiting.is_alone();
             self.0.wait_until(None, has_ended);
         }
     }
@@ -202,10 +202,12 @@ impl<A> Shared<A> {
         true
     }
 
-    /// Whether the caller is the green thread that the server runs on.
-    #[track_caller]
-    fn is_runner(&self) -> bool {
-        self.runner.get() == Some(scheduler::with(Scheduler::current))
+    fn is_accepting(&self) -> bool {
+        self.phase.get() == Phase::Accepting && !self.runner_waits.get()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.phase.get() == Phase::Closed || self.runner_waits.get()
     }
 
     /// Whether all who are at work wait for the others.
@@ -214,13 +216,15 @@ impl<A> Shared<A> {
     }
 
     pub(super) fn cancel_all(&self) {
+        self.cancel(|_| true);
+    }
+
+    fn cancel(&self, which: impl Fn(ThreadId) -> bool) {
         let at_work = self.at_work.borrow();
-        let waiting = self.waiting_inside.borrow();
-        for id in at_work.iter().filter_map(|(_, id)| *id) {
-            if !waiting.contains(&id) {
-                scheduler::try_with(|scheduler| scheduler.cancel(id));
-            }
-        }
+        let ids = at_work.iter().filter_map(|(_, id)| *id);
+        ids.filter(|&id| which(id)).for_each(|id| {
+            scheduler::try_with(|scheduler| scheduler.cancel(id));
+        });
     }
 
     fn tell_waiting(&self) {
@@ -283,35 +287,60 @@ impl<A> Drop for Place<A> {
     }
 }
 
-/// Notes that the running green thread, if it is at work for the server, waits for the others.
-struct Inside<'a, A> {
+/// The running green thread waits for the server to end. If it belongs to the server itself, the
+/// others that wait must know, or they would wait for each other.
+struct Waiting<'a, A> {
     shared: &'a Shared<A>,
-    id: Option<ThreadId>,
+    /// That of a handler.
+    inside: Option<ThreadId>,
+    is_runner: bool,
 }
 
-impl<A> Inside<'_, A> {
+impl<A> Waiting<'_, A> {
     #[track_caller]
-    fn new(shared: &Shared<A>) -> Inside<'_, A> {
+    fn new(shared: &Shared<A>) -> Waiting<'_, A> {
         let current = scheduler::with(Scheduler::current);
-        let is_at_work = shared
-            .at_work
-            .borrow()
-            .iter()
-            .any(|(_, id)| *id == Some(current));
-        let id = is_at_work.then_some(current);
-        shared.waiting_inside.borrow_mut().extend(id);
-        if id.is_some() {
+        let is_runner = shared.runner.get() == Some(current);
+        let is_handler = |(_, id): (usize, &Option<ThreadId>)| *id == Some(current);
+        let inside = shared.at_work.borrow().iter().any(is_handler);
+        let inside = inside.then_some(current);
+        shared
+            .runner_waits
+            .set(is_runner || shared.runner_waits.get());
+        shared.waiting_inside.borrow_mut().extend(inside);
+        if is_runner || inside.is_some() {
             shared.tell_waiting();
         }
-        Inside { shared, id }
+        Waiting {
+            shared,
+            inside,
+            is_runner,
+        }
+    }
+
+    /// Whether nobody is at work but, for one who is, those that wait as he does.
+    fn is_alone(&self) -> bool {
+        match self.inside {
+            Some(_) => self.shared.is_idle(),
+            None => self.shared.at_work.borrow().is_empty(),
+        }
+    }
+
+    fn cancel_others(&self) {
+        let waiting = self.shared.waiting_inside.borrow();
+        let is_spared = |id| self.inside.is_some() && waiting.contains(&id);
+        self.shared.cancel(|id| !is_spared(id));
     }
 }
 
-impl<A> Drop for Inside<'_, A> {
+impl<A> Drop for Waiting<'_, A> {
     fn drop(&mut self) {
-        if self.id.is_some() {
+        if self.is_runner {
+            self.shared.runner_waits.set(false);
+        }
+        if self.inside.is_some() {
             let mut waiting = self.shared.waiting_inside.borrow_mut();
-            if let Some(at) = waiting.iter().position(|id| Some(*id) == self.id) {
+            if let Some(at) = waiting.iter().position(|id| Some(*id) == self.inside) {
                 waiting.swap_remove(at);
             }
         }

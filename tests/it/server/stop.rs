@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use sedge::net::{SocketAddr, TcpListener, TcpStream};
 use sedge::server::{Listener, Server};
+use sedge::{Config, Policy};
 
 use super::{ask, connect, echo, listener, read_all, until};
 use crate::util::{self, FOREVER, Log, ms};
@@ -352,9 +353,9 @@ fn load(addr: sedge::net::SocketAddr, answers: &Cell<u32>) {
     }
 }
 
-#[test]
-fn clients_that_meet_a_shutdown_get_a_whole_answer_or_none() {
-    util::run(|| {
+/// A shutdown while so many clients ask, after that many answers.
+fn shutdown_under_load(config: Config, clients: usize, after: u32) {
+    util::run_with(config, || {
         let (begun, done) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let (begin, finish) = (Rc::clone(&begun), Rc::clone(&done));
         let server = Server::new(listener(), move |mut stream| {
@@ -368,16 +369,16 @@ fn clients_that_meet_a_shutdown_get_a_whole_answer_or_none() {
             finish.set(finish.get() + 1);
             io::Result::Ok(())
         });
-        let server = server.max_connections(8).start().unwrap();
+        let server = server.max_connections(clients / 2).start().unwrap();
         let addr = *server.local_addr().unwrap();
         let answers = Rc::new(Cell::new(0));
-        let clients: Vec<_> = (0..16)
+        let clients: Vec<_> = (0..clients)
             .map(|_| {
                 let answers = Rc::clone(&answers);
                 sedge::spawn(move || load(addr, &answers))
             })
             .collect();
-        until(|| answers.get() > 100);
+        until(|| answers.get() >= after);
         assert!(server.shutdown(FOREVER));
         for client in clients {
             client.join().unwrap();
@@ -385,4 +386,48 @@ fn clients_that_meet_a_shutdown_get_a_whole_answer_or_none() {
         assert_eq!(begun.get(), done.get());
         assert_eq!(done.get(), answers.get(), "each answer has arrived");
     });
+}
+
+#[test]
+fn clients_that_meet_a_shutdown_get_a_whole_answer_or_none() {
+    shutdown_under_load(Config::new(), 16, 100);
+}
+
+#[test]
+fn clients_that_meet_a_shutdown_do_so_in_any_order() {
+    for seed in 0..30 {
+        let config = Config::new().policy(Policy::Random(seed));
+        shutdown_under_load(config, 4, seed as u32 / 5);
+    }
+}
+
+#[test]
+fn whoever_shuts_down_may_be_cancelled_at_any_moment() {
+    for moment in 0..12 {
+        util::run(|| {
+            let caller = Rc::new(Cell::new(None));
+            let inside = Rc::clone(&caller);
+            let server = Server::with_connection(listener(), move |_stream, connection| {
+                inside.set(Some(sedge::thread::current()));
+                connection.server().shutdown(ms(1));
+            });
+            let handle = server.handle();
+            let clients = [connect(&handle), connect(&handle)];
+            let server = server.start().unwrap();
+            let outside = {
+                let server = server.clone();
+                sedge::spawn(move || server.shutdown(ms(1)))
+            };
+            for _ in 0..moment {
+                sedge::yield_now();
+            }
+            outside.cancel();
+            if let Some(caller) = caller.take() {
+                caller.cancel();
+            }
+            server.shutdown(FOREVER);
+            assert_eq!(server.connections(), 0);
+            drop(clients);
+        });
+    }
 }
