@@ -1,4 +1,4 @@
-//! Sends everybody's bytes back: a program of std's words with other `use` lines.
+//! Sends everybody's bytes back, one green thread for each client.
 //!
 //! ```text
 //! cargo run --release --example echo            # or -- 127.0.0.1:7000
@@ -8,7 +8,7 @@
 use std::io::{self, Read, Write};
 
 use sedge::net::{TcpListener, TcpStream};
-use sedge::thread;
+use sedge::server::Server;
 
 fn main() -> io::Result<()> {
     let addr = std::env::args()
@@ -17,15 +17,7 @@ fn main() -> io::Result<()> {
     sedge::run(|| {
         let listener = TcpListener::bind(addr)?;
         println!("listening on {}", listener.local_addr()?);
-        for stream in listener.incoming() {
-            let stream = stream?;
-            thread::spawn(move || {
-                if let Err(error) = echo(stream) {
-                    eprintln!("a connection failed: {error}");
-                }
-            });
-        }
-        Ok(())
+        Server::new(listener, echo).run()
     })
 }
 

@@ -21,17 +21,15 @@
 #[path = "http/message.rs"]
 mod message;
 
-use std::cell::Cell;
 use std::io::{self, Read, Write};
-use std::process::{self, ExitCode};
-use std::rc::Rc;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sedge::net::{Shutdown, TcpListener, TcpStream};
 use sedge::os::unix::net::UnixStream;
-use sedge::thread::{self, Builder};
+use sedge::server::{self, Server};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
@@ -63,29 +61,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// Serves until Ctrl-C. `run` returns when the last connection has ended.
+/// Serves until Ctrl-C, and then until the last connection has ended.
 fn serve(addr: &str) -> io::Result<()> {
     let listener = TcpListener::bind(addr)?;
     let mut signals = signals()?;
     println!("listening on http://{}", listener.local_addr()?);
-    let stopping = Rc::new(Cell::new(false));
-    sedge::spawn({
-        let stopping = Rc::clone(&stopping);
-        move || accept(&listener, &stopping)
+    let server = Server::with_connection(listener, |stream, connection| {
+        Connection::new(stream, connection.stopping().clone())?.run();
+        io::Result::Ok(())
     });
+    let server = server
+        .on_error(|failure| eprintln!("http: {failure}"))
+        .start()?;
     signals.read_exact(&mut [0])?;
-    stopping.set(true);
-    // Ends what is idle, and the acceptor with the listener; who answers a request does so behind a
-    // shield.
-    let me = thread::current().id();
-    thread::all()
-        .iter()
-        .filter(|thread| thread.id() != me)
-        .for_each(thread::Thread::cancel);
-    Builder::new().daemon(true).spawn(|| {
-        sedge::sleep(STOP_TIME);
-        process::exit(0)
-    })?;
+    server.shutdown(STOP_TIME);
     Ok(())
 }
 
@@ -99,19 +88,6 @@ fn signals() -> io::Result<UnixStream> {
         low_level::pipe::register(signal, writer.try_clone()?)?;
     }
     Ok(reader)
-}
-
-fn accept(listener: &TcpListener, stopping: &Rc<Cell<bool>>) {
-    loop {
-        let served = listener.accept().and_then(|(stream, _)| {
-            let connection = Connection::new(stream, Rc::clone(stopping))?;
-            Builder::new().spawn(move || connection.run())
-        });
-        if let Err(error) = served {
-            eprintln!("http: a connection was refused: {error}");
-            sedge::sleep(Duration::from_millis(10));
-        }
-    }
 }
 
 /// Why a connection ends.
@@ -141,11 +117,11 @@ struct Connection {
     input: Input,
     /// Answers that are not written yet.
     output: Vec<u8>,
-    stopping: Rc<Cell<bool>>,
+    stopping: server::Shutdown,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, stopping: Rc<Cell<bool>>) -> io::Result<Connection> {
+    fn new(stream: TcpStream, stopping: server::Shutdown) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(IDLE_TIME))?;
         stream.set_write_timeout(Some(WRITE_TIME))?;
@@ -158,17 +134,11 @@ impl Connection {
     }
 
     fn run(mut self) {
-        // Ctrl-C unwinds from `fill`, where the connection is idle, and from nowhere else.
-        while self.fill().is_ok() {
-            let goes_on = sedge::shield(|| match self.answer_all() {
-                Ok(()) => true,
-                Err(end) => {
-                    self.hang_up(end);
-                    false
-                }
-            });
-            if !goes_on {
-                return;
+        let stopping = self.stopping.clone();
+        // Ctrl-C unwinds from this `fill`, where the connection is idle, and from nowhere else.
+        while let Some(Ok(())) = stopping.run_until_set(|| self.fill()) {
+            if let Err(end) = self.answer_all() {
+                return self.hang_up(end);
             }
         }
     }
@@ -203,7 +173,7 @@ impl Connection {
                 (message::OK, &b"Hello, at last!\n"[..])
             }
         };
-        request.keep_alive &= !self.stopping.get();
+        request.keep_alive &= !self.stopping.is_set();
         request.answer(status, body, &mut self.output);
         Ok(())
     }

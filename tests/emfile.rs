@@ -1,8 +1,8 @@
-//! `accept` in a process that is out of descriptors, which therefore is a process of its own: this
-//! program starts itself again under a limit.
+//! `accept`, and a server, in a process that is out of descriptors, which therefore is a process of
+//! its own: this program starts itself again under a limit.
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use sedge::net::TcpListener;
 use sedge::os::linux::net::SocketAddrExt;
 use sedge::os::unix::net::{SocketAddr, UnixListener};
+use sedge::server::Server;
 
 const CHILD: &str = "SEDGE_TEST_EMFILE";
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -28,6 +29,7 @@ fn main() {
         .unwrap();
     assert!(status.success(), "{status}");
     println!("accept_waits_for_a_descriptor ... ok");
+    println!("a_server_that_waits_for_a_descriptor_can_be_stopped ... ok");
 }
 
 fn child() {
@@ -61,13 +63,43 @@ fn child() {
                 .set_nonblocking(nonblocking)
                 .map(|()| listener.accept())
         });
+        serves_and_stops();
     });
 }
 
-/// `accept` sets the mode as it is told, and accepts the connection that waits.
-fn waits_for_a_descriptor<T: 'static>(
-    accept: impl Fn(bool) -> std::io::Result<std::io::Result<T>> + 'static,
-) {
+/// A server that is out of descriptors pauses; it serves when there are some, and ends when told.
+fn serves_and_stops() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let clients = [(); 2].map(|()| std::net::TcpStream::connect(addr).unwrap());
+    let files = use_up();
+    let server = Server::new(listener, |mut stream| stream.write_all(b"hello"))
+        .on_error(|failure| panic!("{failure}"))
+        .max_connections(1);
+    let handle = server.start().unwrap();
+    let before = sedge::stats().accept_backoffs;
+    sedge::sleep(Duration::from_millis(50));
+    assert!(sedge::stats().accept_backoffs - before >= 2);
+    drop(files);
+    for mut client in clients {
+        let stream = sedge::blocking(move || {
+            let mut text = String::new();
+            client.read_to_string(&mut text).map(|_| text)
+        });
+        assert_eq!(stream.unwrap(), "hello");
+    }
+
+    let mut files = use_up();
+    files.pop();
+    let before = sedge::stats().accept_backoffs;
+    let _queued = std::net::TcpStream::connect(addr).unwrap();
+    sedge::sleep(Duration::from_millis(20));
+    assert!(sedge::stats().accept_backoffs > before);
+    assert!(handle.shutdown(Duration::from_secs(3600)));
+}
+
+/// Opens files until there is no descriptor left.
+fn use_up() -> Vec<File> {
     let mut files = Vec::new();
     let error = loop {
         match File::open("/dev/null") {
@@ -76,6 +108,14 @@ fn waits_for_a_descriptor<T: 'static>(
         }
     };
     assert_eq!(Errno::from_io_error(&error), Some(Errno::MFILE));
+    files
+}
+
+/// `accept` sets the mode as it is told, and accepts the connection that waits.
+fn waits_for_a_descriptor<T: 'static>(
+    accept: impl Fn(bool) -> std::io::Result<std::io::Result<T>> + 'static,
+) {
+    let files = use_up();
 
     // Who does not want to wait is told.
     let error = accept(true).unwrap().err().expect("no descriptor is left");

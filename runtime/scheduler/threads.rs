@@ -219,6 +219,11 @@ impl Scheduler {
         self.leave(level);
     }
 
+    /// The limit on `level` has passed, or is taken to have.
+    pub(crate) fn expire(&mut self, id: ThreadId, level: Level) {
+        self.interrupt(id, |interrupts| interrupts.expire(level));
+    }
+
     /// Begins a stretch in which nothing from outside of it is due.
     pub(crate) fn enter_shield(&mut self) -> Level {
         let level = self.running_interrupts(Interrupts::enter_shield);

@@ -106,7 +106,7 @@ impl Scheduler {
         self.stats.expirations += 1;
         match alarm {
             Alarm::Wake(id) => self.wake(id),
-            Alarm::Expire(id, level) => self.interrupt(id, |interrupts| interrupts.expire(level)),
+            Alarm::Expire(id, level) => self.expire(id, level),
         }
     }
 

@@ -18,6 +18,7 @@ mod run;
 mod rwlock;
 mod scope;
 mod seeds;
+mod server;
 mod stdio;
 mod sync;
 mod sync_condvar;
