@@ -4,7 +4,7 @@
 //! Any number of green threads may send into a channel and receive from it. [`unbounded`] ones hold
 //! any number of messages, [`bounded`] ones so many and then make senders wait; `bounded(0)` holds
 //! none, and a sender waits until a receiver takes his message. [`select!`] waits for several
-//! operations at once. [`after`], [`tick`] and [`never`] are receivers for its sake.
+//! operations at once. [`after`], [`tick`] and [`never()`] are receivers for its sake.
 //!
 //! ```
 //! use sedge::channel;

@@ -232,7 +232,7 @@ impl<W> WaitQueue<W> {
     }
 
     /// Enters the running green thread, which then parks until its place is granted.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn enter(&self, what: W, claim: Option<Claim>) -> Place<'_, W> {
         self.enter_as(Some(scheduler::with(Scheduler::current)), what, claim)

@@ -53,7 +53,7 @@ pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
     (SyncSender(sender), Receiver(receiver))
 }
 
-/// The sending end of a [`channel`].
+/// The sending end of a [`channel()`].
 pub struct Sender<T>(channel::Sender<T>);
 
 /// The sending end of a [`sync_channel`].

@@ -14,7 +14,10 @@ use crate::util::{self, FOREVER, OnDrop, Watchdog, ms, until};
 const WAITS: State = State::Parked(Reason::Channel);
 const COUNT: u32 = 5_000;
 
-fn both() -> [fn() -> (Sender<u32>, Receiver<u32>); 4] {
+type Pair = (Sender<u32>, Receiver<u32>);
+
+/// Channels of each kind.
+fn kinds() -> [fn() -> Pair; 4] {
     [
         remote::unbounded,
         || remote::bounded(0),
@@ -32,7 +35,7 @@ fn the_ends_may_go_to_other_os_threads() {
 
 #[test]
 fn an_os_thread_sends_to_a_green_thread_in_order() {
-    for pair in both() {
+    for pair in kinds() {
         let (sender, receiver) = pair();
         let os = std::thread::spawn(move || (0..COUNT).for_each(|i| sender.send(i).unwrap()));
         util::run(|| {
@@ -45,7 +48,7 @@ fn an_os_thread_sends_to_a_green_thread_in_order() {
 
 #[test]
 fn a_green_thread_sends_to_an_os_thread_in_order() {
-    for pair in both() {
+    for pair in kinds() {
         let (sender, receiver) = pair();
         let os = std::thread::spawn(move || assert!(receiver.iter().eq(0..COUNT)));
         util::run(|| {
@@ -58,7 +61,7 @@ fn a_green_thread_sends_to_an_os_thread_in_order() {
 
 #[test]
 fn two_schedulers_talk_in_both_directions_at_once() {
-    for pair in both() {
+    for pair in kinds() {
         let (to_b, from_a) = pair();
         let (to_a, from_b) = pair();
         let talk = |to: Sender<u32>, from: Receiver<u32>| {
