@@ -14,8 +14,9 @@
 //! waiter goes on and takes it.
 //!
 //! **What was granted is kept.** A cancellation or a time limit that comes to pass after the grant
-//! does not unwind the waiter: its wait succeeds, and it is unwound at the next. So nobody ever
-//! holds something that he must pass on while he unwinds, and no wake-up, value or lock is lost.
+//! does not unwind the waiter: its wait succeeds, and it is unwound at the next. One that comes
+//! before has the waiter passed over. So nobody ever holds something that he must pass on while he
+//! unwinds, and no wake-up, value or lock is lost.
 //!
 //! One that waits in several queues at once (`select!`) enters each with the same *claim*. The
 //! first grant takes the claim, and the other queues then pass over that waiter. One that must look
@@ -273,7 +274,8 @@ impl<W> WaitQueue<W> {
         Place { queue: self, key }
     }
 
-    /// The first that may be granted something. Those that have got it elsewhere leave the list.
+    /// The first that may be granted something. Those leave the list that have got it elsewhere, or
+    /// will unwind when they go on.
     #[inline]
     fn front(&self, nodes: &mut Nodes<W>) -> Option<u32> {
         loop {
@@ -282,7 +284,7 @@ impl<W> WaitQueue<W> {
                 return None;
             }
             let node = nodes.at(first);
-            if !node.is_taken() {
+            if !node.is_taken() && !node.will_unwind() {
                 return Some(first);
             }
             node.state = State::PassedOver;
@@ -353,6 +355,14 @@ impl<W> Node<W> {
     #[inline]
     fn what(&self) -> &W {
         self.what.as_ref().expect(NOTE)
+    }
+
+    /// Whether its owner has been interrupted and leaves.
+    #[inline]
+    fn will_unwind(&self) -> bool {
+        self.owner.is_some_and(|owner| {
+            scheduler::try_with(|scheduler| scheduler.will_unwind(owner)).unwrap_or(false)
+        })
     }
 
     /// Whether another queue has granted to its owner.

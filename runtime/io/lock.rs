@@ -60,17 +60,17 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// False if the scheduler has ended, and the green thread with it.
+    /// False if the green thread has ended with its scheduler, or unwinds and will not use it.
     fn wake(self) -> bool {
         match (self.owner, self.door) {
             (_, Some(door)) => door.wake(),
             (Owner::Os(_), None) => true,
             (Owner::Green { scheduler, thread }, None) => scheduler::try_with(|here| {
-                let is_here = here.number() == scheduler;
-                if is_here {
+                let waits = here.number() == scheduler && !here.will_unwind(thread);
+                if waits {
                     here.wake(thread);
                 }
-                is_here
+                waits
             })
             .unwrap_or(false),
         }

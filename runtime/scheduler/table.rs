@@ -260,6 +260,12 @@ impl Table {
         result
     }
 
+    /// Whether something is due for that green thread that unwinds it at its suspension.
+    #[inline]
+    pub(super) fn will_unwind(&mut self, id: ThreadId) -> bool {
+        self.due > 0 && self.get(id).is_some_and(Record::is_interruptible)
+    }
+
     /// Whether something is due for the green thread in that slot that may unwind it from its next
     /// suspension on.
     #[inline(always)]

@@ -151,6 +151,12 @@ impl Scheduler {
         }
     }
 
+    /// Whether a green thread, which is parked or was until now, unwinds when it goes on.
+    #[inline]
+    pub(crate) fn will_unwind(&mut self, id: ThreadId) -> bool {
+        self.table.will_unwind(id)
+    }
+
     /// Makes a parked green thread ready. Does nothing to any other, and nothing for a stale id.
     #[inline]
     pub(crate) fn wake(&mut self, id: ThreadId) {

@@ -117,6 +117,30 @@ fn a_lock_that_was_handed_over_is_kept_and_the_cancellation_comes_at_the_next_wa
 }
 
 #[test]
+fn a_lock_that_is_given_up_after_the_cancellation_of_a_waiter_goes_to_the_next() {
+    util::run(|| {
+        let log = Log::default();
+        let lock = Rc::new(Mutex::new(()));
+        let guard = lock.lock().unwrap();
+        let waiter = |name: &'static str| {
+            let (lock, log) = (Rc::clone(&lock), log.clone());
+            let thread = sedge::spawn(move || {
+                drop(lock.lock().unwrap());
+                log.add(name);
+            });
+            until(thread.thread(), State::Parked(Reason::Lock));
+            thread
+        };
+        let (first, second) = (waiter("first"), waiter("second"));
+        first.cancel();
+        drop(guard);
+        second.join().unwrap();
+        assert!(first.join().unwrap_err().is_cancelled());
+        assert_eq!(log.take(), ["second"]);
+    });
+}
+
+#[test]
 fn who_waits_for_a_descriptor_is_cancelled() {
     util::run(|| {
         let (reader, writer) = std::io::pipe().unwrap();

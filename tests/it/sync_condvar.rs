@@ -153,11 +153,11 @@ fn a_wait_ends_with_the_poison_of_its_mutex() {
             })
         };
         let guard = pair.0.lock().unwrap();
-        let _ = poison(Rc::clone(&pair));
+        drop(poison(Rc::clone(&pair)));
         drop(pair.1.wait(guard).unwrap_err().into_inner());
         pair.0.clear_poison();
         let guard = pair.0.lock().unwrap();
-        let _ = poison(Rc::clone(&pair));
+        drop(poison(Rc::clone(&pair)));
         let error = pair.1.wait_timeout(guard, FOREVER).unwrap_err();
         assert!(!error.into_inner().1.timed_out());
     });
