@@ -116,7 +116,7 @@
 //! | 1 engines | `coroutine` `reactor` | one suspended stack; from readiness to who waits |
 //! | 2 loop | `scheduler` | who runs, who waits, and the loop |
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
-//! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, OS threads |
+//! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | locks, OS threads |
 //! | 5 I/O | [`io`] [`fs`] [`net`] [`os`] | the one retry loop, standard streams; files; sockets |
 //! | 6 services | [`generator`] [`server`] | generators; accept loops that drain |
 

@@ -159,6 +159,20 @@ impl<W> WaitQueue<W> {
         }
     }
 
+    /// Grants the thing to all who wait now, for there is enough of it; to those too who have been
+    /// interrupted since they came.
+    pub(crate) fn grant_all(&self) {
+        while self.first.get() != NONE {
+            let mut nodes = self.nodes.borrow_mut();
+            let first = self.first.get();
+            if nodes.at(first).is_taken() {
+                self.pass_over(&mut nodes, first);
+            } else {
+                self.grant_node(&mut nodes, first, |_| ());
+            }
+        }
+    }
+
     /// As [`grant`](WaitQueue::grant), for who must know to whom.
     #[inline]
     pub(crate) fn grant_to<R>(&self, give: impl FnOnce(ThreadId, &mut W) -> R) -> Option<R> {
@@ -287,9 +301,14 @@ impl<W> WaitQueue<W> {
             if !node.is_taken() && !node.will_unwind() {
                 return Some(first);
             }
-            node.state = State::PassedOver;
-            self.unlink(nodes, first);
+            self.pass_over(nodes, first);
         }
+    }
+
+    #[cold]
+    fn pass_over(&self, nodes: &mut Nodes<W>, key: u32) {
+        nodes.at(key).state = State::PassedOver;
+        self.unlink(nodes, key);
     }
 
     #[inline(always)]

@@ -400,7 +400,7 @@ impl<T> Core<T> {
 
     #[cold]
     fn tell_watchers(&self) {
-        while self.watchers.grant(|()| ()).is_some() {}
+        self.watchers.grant_all();
     }
 
     /// Sends on behalf of a select that was told it could, and so before those who wait.
@@ -441,7 +441,7 @@ impl<T> Core<T> {
     pub(super) fn remove_receiver(&self) {
         self.receivers.set(self.receivers.get() - 1);
         if !self.has_receivers() {
-            while self.to_send.grant(|_| ()).is_some() {}
+            self.to_send.grant_all();
             self.notify();
             let unread = self.buffer.take();
             drop(unread);

@@ -228,9 +228,9 @@ impl<T, O: Order<T>> Core<T, O> {
         if self.state.get() == State::Open {
             self.state.set(State::Shutdown);
         }
-        grant_all(&self.getters);
-        grant_all(&self.putters);
-        grant_all(&self.peekers);
+        self.getters.grant_all();
+        self.putters.grant_all();
+        self.peekers.grant_all();
     }
 
     pub(super) fn shutdown_now(&self) {
@@ -253,7 +253,7 @@ impl<T, O: Order<T>> Core<T, O> {
         }
         self.put.borrow_mut().push_back(item);
         self.count.set(self.count.get() + 1);
-        grant_all(&self.peekers);
+        self.peekers.grant_all();
     }
 
     /// Lets the first putter put its item, now that there is room.
@@ -273,7 +273,7 @@ impl<T, O: Order<T>> Core<T, O> {
     fn set_tasks(&self, tasks: usize) {
         self.tasks.set(tasks);
         if tasks == 0 {
-            grant_all(&self.joiners);
+            self.joiners.grant_all();
         }
     }
 
@@ -312,8 +312,4 @@ impl<T, O: Order<T>> Drop for EndTurn<'_, T, O> {
             .set(next.map_or(Turn::Free, |owner| Turn::Of(Some(owner))));
         drop(rest);
     }
-}
-
-fn grant_all<W>(queue: &WaitQueue<W>) {
-    while queue.grant(|_| ()).is_some() {}
 }

@@ -71,7 +71,7 @@ impl Shutdown {
         if self.0.is_set.replace(true) {
             return;
         }
-        while self.0.waiters.grant(|()| ()).is_some() {}
+        self.0.waiters.grant_all();
         for (_, &(id, level)) in self.0.calls.borrow().iter() {
             scheduler::try_with(|scheduler| scheduler.expire(id, level));
         }

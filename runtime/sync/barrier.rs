@@ -61,7 +61,7 @@ impl Barrier {
         let count = self.count.get() + 1;
         if count >= self.size {
             self.count.set(0);
-            while self.waiters.grant(|()| ()).is_some() {}
+            self.waiters.grant_all();
             return BarrierWaitResult(true);
         }
         self.count.set(count);

@@ -171,7 +171,7 @@ impl Condvar {
 
     /// Ends the wait of all that wait now.
     pub fn notify_all(&self) {
-        while self.waiters.grant(|_| ()).is_some() {}
+        self.waiters.grant_all();
     }
 
     #[track_caller]

@@ -46,7 +46,7 @@ impl Event {
     /// Sets the flag and wakes all who wait.
     pub fn set(&self) {
         self.set.set(true);
-        while self.waiters.grant(|()| ()).is_some() {}
+        self.waiters.grant_all();
     }
 
     /// Takes the flag back, for those who come from now on.

@@ -161,7 +161,7 @@ struct Change<'a> {
 impl Drop for Change<'_> {
     fn drop(&mut self) {
         self.once.state.set(self.to);
-        while self.once.waiters.grant(|()| ()).is_some() {}
+        self.once.waiters.grant_all();
     }
 }
 

@@ -80,7 +80,7 @@ impl Drop for WaitGroup {
         let members = self.group.members.get() - 1;
         self.group.members.set(members);
         if members == 0 {
-            while self.group.waiters.grant(|()| ()).is_some() {}
+            self.group.waiters.grant_all();
         }
     }
 }

@@ -87,6 +87,7 @@ impl Data {
 
     /// As [`wait`](Data::wait), but panics with a report if a child waits for the owner.
     fn join(&self, at: &'static Location<'static>) {
+        self.owner.set(scheduler::with(Scheduler::current));
         let are_gone = || self.running.borrow().is_empty();
         unwind::park_until_free(self, at, None, are_gone);
     }
