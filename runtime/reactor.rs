@@ -16,11 +16,10 @@
 //! a waiter for nothing, which costs one more try. Registering reports what is ready at that
 //! moment.
 //!
-//! One bit saves a system call: a read from a TCP stream that filled only part of its buffer has
-//! drained the socket, so the next read may park at once (`mark_drained`, `is_drained`). Any event
-//! clears the bit. Once the peer has closed it is never set again, for the end of the stream may
-//! have come in the same event as the last bytes; nor once urgent data came, before which a read
-//! stops short.
+//! One number saves a system call: a read from a TCP stream that filled only part of its buffer has
+//! drained the socket, so the next read may park at once if no event has come since (`events`).
+//! Once the peer has closed, the number is no longer told, for the end of the stream may have come
+//! in the same event as the last bytes; nor once urgent data came, before which a read stops short.
 //!
 //! Events carry a token of slot and generation, so one that was on its way when its source was
 //! removed finds nobody. The reactor is generic over the key of a waiter and knows nothing of green
@@ -72,9 +71,9 @@ pub(crate) struct Reactor<K> {
 struct Source<K> {
     fd: Registered,
     generation: u32,
-    drained: bool,
-    /// A short read no longer means that there is nothing more.
+    /// A short read does not mean any more that there is nothing left.
     never_drained: bool,
+    events: u64,
     readers: Waiters<K>,
     writers: Waiters<K>,
 }
@@ -192,8 +191,8 @@ impl<K: Copy + Eq> Reactor<K> {
         entry.insert(Source {
             fd,
             generation,
-            drained: false,
             never_drained: false,
+            events: 0,
             readers: Waiters::new(),
             writers: Waiters::new(),
         });
@@ -224,24 +223,25 @@ impl<K: Copy + Eq> Reactor<K> {
         }
     }
 
-    /// Takes a waiter back that has not been handed out.
-    pub(crate) fn remove_waiter(&mut self, key: SourceKey, direction: Direction, waiter: K) {
+    /// Takes a waiter back; false if it has been handed out.
+    pub(crate) fn remove_waiter(
+        &mut self,
+        key: SourceKey,
+        direction: Direction,
+        waiter: K,
+    ) -> bool {
         let removed = self
             .source(key)
             .is_some_and(|s| s.waiters(direction).remove(waiter));
         self.waiting -= usize::from(removed);
+        removed
     }
 
-    /// Notes that a stream socket has just been read empty.
-    pub(crate) fn mark_drained(&mut self, key: SourceKey) {
-        if let Some(source) = self.source(key) {
-            source.drained = !source.never_drained;
-        }
-    }
-
-    /// Whether nothing has come since the socket was read empty.
-    pub(crate) fn is_drained(&mut self, key: SourceKey) -> bool {
-        self.source(key).is_some_and(|source| source.drained)
+    /// How many events have come, for who wants to know later whether another has. `None` if a
+    /// short read does not mean that a stream is drained.
+    pub(crate) fn events(&mut self, key: SourceKey) -> Option<u64> {
+        let source = self.source(key).filter(|source| !source.never_drained);
+        source.map(|source| source.events)
     }
 
     /// Takes a batch of events, waiting for the first one at most `timeout` (`None`: for ever), and
@@ -291,7 +291,7 @@ impl<K: Copy + Eq> Source<K> {
     fn deliver(&mut self, event: &Event, wake: &mut impl FnMut(K)) -> usize {
         let closed = event.is_read_closed() || event.is_write_closed() || event.is_error();
         self.never_drained |= closed || event.is_priority();
-        self.drained = false;
+        self.events += 1;
         let mut woken = 0;
         if event.is_readable() || closed {
             woken += self.readers.drain(&mut *wake);

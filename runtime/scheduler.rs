@@ -123,6 +123,8 @@ pub(crate) struct Settings {
 #[derive(Clone, Copy, Debug)]
 enum Alarm {
     Wake(ThreadId),
+    /// Wakes it if it waits for I/O, which may be other I/O than the limit was for.
+    Limit(ThreadId),
     Expire(ThreadId, Level),
 }
 
@@ -149,6 +151,8 @@ pub(crate) struct Scheduler {
     budget: Budget,
     clock: Clock,
     timers: Wheel<Alarm>,
+    /// How many of them are limits of I/O, for which perhaps nobody waits.
+    limits: usize,
     reactor: Reactor<ThreadId>,
     inbox: Arc<Inbox>,
     stacks: Pool,
@@ -273,6 +277,7 @@ impl Scheduler {
             budget: Budget::default(),
             clock: Clock::new(),
             timers: Wheel::new(),
+            limits: 0,
             reactor,
             inbox: Arc::new(Inbox::new(waker)),
             stacks: Pool::new(settings.guard),

@@ -261,6 +261,19 @@ impl Scheduler {
         (deadline != Nanos::MAX).then(|| self.timers.arm(deadline, alarm))
     }
 
+    /// Arms a timer that wakes the running green thread if it waits for I/O then. It may stay armed
+    /// when it does not, and then keeps nobody waiting for it.
+    pub(crate) fn arm_limit(&mut self, deadline: Nanos) -> Option<TimerId> {
+        let id = self.current();
+        let timer = self.arm(deadline, Alarm::Limit(id));
+        self.limits += usize::from(timer.is_some());
+        timer
+    }
+
+    pub(crate) fn cancel_limit(&mut self, timer: TimerId) {
+        self.limits -= usize::from(self.timers.cancel(timer).is_some());
+    }
+
     pub(crate) fn reactor(&mut self) -> &mut Reactor<ThreadId> {
         &mut self.reactor
     }
@@ -300,9 +313,15 @@ impl Scheduler {
         self.clock.at(instant)
     }
 
+    /// Whether `deadline` has passed by the cached clock; only then has its timer fired.
+    #[inline]
+    pub(crate) fn is_reached(&self, deadline: Nanos) -> bool {
+        self.clock.cached() >= deadline
+    }
+
     /// Whether `deadline` has passed.
     pub(crate) fn has_passed(&mut self, deadline: Nanos) -> bool {
-        self.clock.cached() >= deadline || self.clock.read() >= deadline
+        self.is_reached(deadline) || self.clock.read() >= deadline
     }
 }
 

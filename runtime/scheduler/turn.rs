@@ -8,8 +8,9 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::inbox::Message;
-use super::{Alarm, Ending, Scheduler, TIMERS_PER_TURN, fork, threads};
+use super::{Alarm, Ending, Scheduler, State, TIMERS_PER_TURN, fork, threads};
 use crate::stack::HOT_BYTES;
+use crate::stats::Reason;
 
 /// mio's own limit, in milliseconds as a C `int`, is 24 days; older ones wrap round.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -20,7 +21,7 @@ impl Scheduler {
         self.check_fork();
         if self.has_finished() {
             self.ending = Some(Ending::Finished);
-        } else if self.timers.len() > 0 || self.is_reachable() {
+        } else if self.timers.len() > self.limits || self.is_reachable() {
             let timeout = if self.stacks.cool(HOT_BYTES) {
                 Some(Duration::ZERO)
             } else {
@@ -106,6 +107,13 @@ impl Scheduler {
         self.stats.expirations += 1;
         match alarm {
             Alarm::Wake(id) => self.wake(id),
+            Alarm::Limit(id) => {
+                self.limits -= 1;
+                let state = self.table.get(id).map(|record| record.state);
+                if let Some(State::Parked(Reason::Read | Reason::Write)) = state {
+                    self.wake(id);
+                }
+            }
             Alarm::Expire(id, level) => self.interrupt(id, |interrupts| interrupts.expire(level)),
         }
     }
