@@ -121,12 +121,9 @@ impl Coroutine {
     /// Asks the processor to fetch what resuming it will touch, for that will happen soon: control
     /// and the outermost frames, which for most are all.
     pub(crate) fn prefetch(&self) {
-        let mut line = self.control.addr().get();
-        let end = line - PREFETCHED;
-        while line > end {
-            prefetch(line);
-            line -= CACHE_LINE;
-        }
+        let top = self.control.addr().get();
+        // Of a constant length, so that the compiler unrolls it.
+        (0..PREFETCHED / CACHE_LINE).for_each(|line| prefetch(top - line * CACHE_LINE));
     }
 
     /// Whether its body has begun.
