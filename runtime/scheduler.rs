@@ -92,7 +92,7 @@ pub use self::report::{Deadlock, State, Stuck};
 use self::suspend::Dumps;
 pub(crate) use self::suspend::{
     dump, is_unwinding, note_unwinding, others_unwind, park, park_unwinding, running_label,
-    spend_budget, yield_now, yield_unwinding,
+    yield_now, yield_unwinding,
 };
 pub(crate) use self::table::Label;
 use self::table::Table;

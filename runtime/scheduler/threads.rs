@@ -236,8 +236,8 @@ impl Scheduler {
 
     /// Takes one from the I/O budget of the running green thread. False if it is spent, and then
     /// the next thing is a turn: whoever keeps a socket busy must not keep the timers waiting.
-    #[inline]
-    pub(super) fn spend(&mut self) -> bool {
+    #[inline(always)]
+    pub(crate) fn spend(&mut self) -> bool {
         self.check_running();
         if self.budget.switch != self.stats.switches {
             self.budget.switch = self.stats.switches;
