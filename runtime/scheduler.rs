@@ -153,6 +153,8 @@ pub(crate) struct Scheduler {
     timers: Wheel<Alarm>,
     /// How many of them are limits of I/O, for which perhaps nobody waits.
     limits: usize,
+    /// Who has parked since the last look at the clock and may ask when.
+    noted: Vec<u32>,
     reactor: Reactor<ThreadId>,
     inbox: Arc<Inbox>,
     stacks: Pool,
@@ -278,6 +280,7 @@ impl Scheduler {
             clock: Clock::new(),
             timers: Wheel::new(),
             limits: 0,
+            noted: Vec::new(),
             reactor,
             inbox: Arc::new(Inbox::new(waker)),
             stacks: Pool::new(settings.guard),

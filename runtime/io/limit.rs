@@ -23,11 +23,13 @@ use crate::timer::TimerId;
 /// How long one call may wait.
 pub(super) struct Limit {
     duration: Option<Duration>,
-    /// When that will have passed; not known before the call has to wait.
+    /// When that will have passed. Not known before the call has to wait, and not yet then if a
+    /// timer is armed already.
     deadline: Option<Nanos>,
 }
 
 impl Limit {
+    #[inline]
     pub(super) fn new(duration: Option<Duration>) -> Limit {
         Limit {
             duration,
@@ -35,19 +37,20 @@ impl Limit {
         }
     }
 
-    /// When the call has waited for long enough, if ever. The first time it is asked, it begins to.
-    #[inline]
-    fn deadline(&mut self, scheduler: &mut Scheduler) -> Option<Nanos> {
-        if self.deadline.is_none() {
-            self.deadline = self.duration.map(|limit| scheduler.after(limit));
-        }
-        self.deadline
-    }
-
+    /// Whether the call has waited for that long.
     #[inline]
     pub(super) fn has_passed(&self) -> bool {
         self.deadline
             .is_some_and(|deadline| scheduler::with(|s| s.has_passed(deadline)))
+    }
+
+    /// As [`Limit::has_passed`], after a wait that no event has ended.
+    #[cold]
+    pub(super) fn has_passed_meanwhile(&mut self) -> bool {
+        if let (Some(duration), None) = (self.duration, self.deadline) {
+            self.deadline = Some(scheduler::with(|s| s.after_park(duration)));
+        }
+        self.has_passed()
     }
 }
 
@@ -65,32 +68,35 @@ pub(super) struct Armed {
 }
 
 impl Alarm {
-    /// A timer that wakes the running green thread when the limit has passed, or before.
-    #[inline]
+    /// A timer that wakes the running green thread, which is about to park, when the limit has
+    /// passed, or before.
+    #[inline(always)]
     pub(super) fn take(
         &self,
         scheduler: &mut Scheduler,
         owner: ThreadId,
         limit: &mut Limit,
     ) -> Option<Armed> {
-        let deadline = limit.deadline(scheduler)?;
+        let duration = limit.duration?;
+        let (now, deadline) = scheduler.at_least(duration);
+        let deadline = limit.deadline.unwrap_or(deadline);
         match self.0.take() {
-            Some(armed) if armed.serves(scheduler, owner, deadline) => Some(armed),
-            other => arm(scheduler, owner, deadline, other),
+            // One whose time has not come by the cached clock has not fired. So there is no need to
+            // look at the real one: if this fires, the green thread can still ask when it parked.
+            Some(armed) if armed.wakes == owner && now < armed.at && armed.at <= deadline => {
+                scheduler.note_park();
+                Some(armed)
+            }
+            other => arm(scheduler, duration, limit, other),
         }
     }
 
-    /// Puts it back, unless somebody else has put one there meanwhile.
-    #[inline]
+    /// Puts it back. If somebody else has put one there meanwhile, this one is the better.
+    #[inline(always)]
     pub(super) fn put_back(&self, scheduler: &mut Scheduler, armed: Option<Armed>) {
         if let Some(other) = self.0.replace(armed) {
             scheduler.cancel_limit(other.timer);
         }
-    }
-
-    /// Cancels it.
-    pub(super) fn cancel(&self, scheduler: &mut Scheduler) {
-        self.put_back(scheduler, None);
     }
 
     /// Forgets one that belongs to an earlier scheduler.
@@ -99,20 +105,22 @@ impl Alarm {
     }
 }
 
-impl Armed {
-    /// Whether it will wake `owner` at the deadline or before. As long as its time has not come by
-    /// the cached clock, it has not fired.
-    #[inline]
-    fn serves(&self, scheduler: &Scheduler, owner: ThreadId, deadline: Nanos) -> bool {
-        self.wakes == owner && self.at <= deadline && !scheduler.is_reached(self.at)
-    }
-}
-
 #[cold]
-fn arm(scheduler: &mut Scheduler, wakes: ThreadId, at: Nanos, old: Option<Armed>) -> Option<Armed> {
+fn arm(
+    scheduler: &mut Scheduler,
+    duration: Duration,
+    limit: &mut Limit,
+    old: Option<Armed>,
+) -> Option<Armed> {
     if let Some(old) = old {
         scheduler.cancel_limit(old.timer);
     }
-    let timer = scheduler.arm_limit(at)?;
-    Some(Armed { timer, at, wakes })
+    let at = *limit
+        .deadline
+        .get_or_insert_with(|| scheduler.after(duration));
+    Some(Armed {
+        timer: scheduler.arm_limit(at)?,
+        at,
+        wakes: scheduler.current(),
+    })
 }

@@ -242,21 +242,8 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// Parks until there is an event in that direction, or the limit has passed; then, how many
-    /// events have come.
     fn wait(&self, direction: Direction, limit: &mut Limit) -> io::Result<Option<u64>> {
-        let reason = match direction {
-            Direction::Read => Reason::Read,
-            Direction::Write => Reason::Write,
-        };
-        loop {
-            let waiting = Waiting::begin(&self.registration, self.io.as_fd(), direction, limit)?;
-            thread::park_for(reason, None).map_err(|Unwinding| must_not_wait())?;
-            let (came, events) = waiting.end();
-            if came || limit.has_passed() {
-                return Ok(events);
-            }
-        }
+        self.registration.wait(self.io.as_fd(), direction, limit)
     }
 }
 
@@ -302,6 +289,28 @@ impl Registration {
         })
     }
 
+    /// Parks until there is an event in that direction, or the limit has passed; then, as
+    /// [`events`](Registration::events).
+    fn wait(
+        &self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        limit: &mut Limit,
+    ) -> io::Result<Option<u64>> {
+        let reason = match direction {
+            Direction::Read => Reason::Read,
+            Direction::Write => Reason::Write,
+        };
+        loop {
+            let waiting = scheduler::with(|s| Waiting::begin(self, fd, direction, limit, s))?;
+            thread::park_for(reason, None).map_err(|Unwinding| must_not_wait())?;
+            let (came, events) = waiting.end();
+            if came || limit.has_passed_meanwhile() {
+                return Ok(events);
+            }
+        }
+    }
+
     #[cold]
     fn register(&self, fd: BorrowedFd<'_>, scheduler: &mut Scheduler) -> io::Result<SourceKey> {
         let key = scheduler.reactor().register(fd)?;
@@ -318,7 +327,7 @@ impl Drop for Registration {
             scheduler::try_with(|scheduler| {
                 if let Some(key) = self.key(scheduler) {
                     scheduler.reactor().remove(key);
-                    self.alarm.cancel(scheduler);
+                    self.alarm.put_back(scheduler, None);
                 }
             });
         }
@@ -336,32 +345,31 @@ struct Waiting<'a> {
 }
 
 impl<'a> Waiting<'a> {
-    #[inline]
+    #[inline(always)]
     fn begin(
         registration: &'a Registration,
         fd: BorrowedFd<'_>,
         direction: Direction,
         limit: &mut Limit,
+        scheduler: &mut Scheduler,
     ) -> io::Result<Waiting<'a>> {
-        scheduler::with(|scheduler| {
-            let owner = scheduler.current();
-            let key = match registration.key(scheduler) {
-                Some(key) => key,
-                None => registration.register(fd, scheduler)?,
-            };
-            scheduler.reactor().add_waiter(key, direction, owner);
-            Ok(Waiting {
-                registration,
-                key,
-                direction,
-                owner,
-                armed: registration.alarm.take(scheduler, owner, limit),
-            })
+        let owner = scheduler.current();
+        let key = match registration.key(scheduler) {
+            Some(key) => key,
+            None => registration.register(fd, scheduler)?,
+        };
+        scheduler.reactor().add_waiter(key, direction, owner);
+        Ok(Waiting {
+            registration,
+            key,
+            direction,
+            owner,
+            armed: registration.alarm.take(scheduler, owner, limit),
         })
     }
 
     /// Ends the wait: whether there was an event, and how many have come.
-    #[inline]
+    #[inline(always)]
     fn end(self) -> (bool, Option<u64>) {
         let result = scheduler::with(|scheduler| {
             let came = self.take_back(scheduler);
@@ -372,7 +380,7 @@ impl<'a> Waiting<'a> {
     }
 
     /// True if there was an event.
-    #[inline]
+    #[inline(always)]
     fn take_back(&self, scheduler: &mut Scheduler) -> bool {
         self.registration.alarm.put_back(scheduler, self.armed);
         let Waiting {

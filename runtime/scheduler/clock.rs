@@ -37,7 +37,14 @@ impl Clock {
 
     /// When `duration` from now will be.
     pub(crate) fn after(&mut self, duration: Duration) -> Nanos {
-        self.read().saturating_add(nanos(duration))
+        self.read();
+        self.after_cached(duration)
+    }
+
+    /// When `duration` from the last read will be.
+    #[inline]
+    pub(crate) fn after_cached(&self, duration: Duration) -> Nanos {
+        self.cached.saturating_add(nanos(duration))
     }
 
     /// An instant in nanoseconds; one before the epoch is zero.
@@ -46,6 +53,7 @@ impl Clock {
     }
 }
 
+#[inline]
 fn nanos(duration: Duration) -> Nanos {
     Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
 }

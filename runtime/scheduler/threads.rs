@@ -308,20 +308,40 @@ impl Scheduler {
         self.clock.after(duration)
     }
 
+    /// The clock as it was last read, and `duration` after that: bounds from below, without another
+    /// look.
+    #[inline]
+    pub(crate) fn at_least(&self, duration: Duration) -> (Nanos, Nanos) {
+        (self.clock.cached(), self.clock.after_cached(duration))
+    }
+
+    /// To be called before the running green thread parks if it may ask for
+    /// [`after_park`](Scheduler::after_park).
+    #[inline]
+    pub(crate) fn note_park(&mut self) {
+        if self.noted.last() != Some(&self.running) {
+            self.noted.push(self.running);
+        }
+    }
+
+    /// When `duration` from when the running green thread has last parked will be; or up to a turn
+    /// later.
+    pub(crate) fn after_park(&mut self, duration: Duration) -> Nanos {
+        if self.noted.contains(&self.running) {
+            return self.clock.after(duration);
+        }
+        let to_then = self.clock.cached() - self.running().since;
+        self.clock.after_cached(duration).saturating_sub(to_then)
+    }
+
     /// An instant on the scheduler's clock.
     pub(crate) fn at(&self, instant: Instant) -> Nanos {
         self.clock.at(instant)
     }
 
-    /// Whether `deadline` has passed by the cached clock; only then has its timer fired.
-    #[inline]
-    pub(crate) fn is_reached(&self, deadline: Nanos) -> bool {
-        self.clock.cached() >= deadline
-    }
-
     /// Whether `deadline` has passed.
     pub(crate) fn has_passed(&mut self, deadline: Nanos) -> bool {
-        self.is_reached(deadline) || self.clock.read() >= deadline
+        self.clock.cached() >= deadline || self.clock.read() >= deadline
     }
 }
 

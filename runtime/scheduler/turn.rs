@@ -7,6 +7,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::clock::Nanos;
 use super::inbox::Message;
 use super::{Alarm, Ending, Scheduler, State, TIMERS_PER_TURN, fork, threads};
 use crate::stack::HOT_BYTES;
@@ -27,7 +28,7 @@ impl Scheduler {
             } else {
                 let deadline = self.timers.next_deadline();
                 deadline.map(|at| {
-                    let wait = Duration::from_nanos(at.saturating_sub(self.clock.read()));
+                    let wait = Duration::from_nanos(at.saturating_sub(self.read_clock()));
                     wait.min(LONGEST_WAIT)
                 })
             };
@@ -56,13 +57,23 @@ impl Scheduler {
         if timeout != Some(Duration::ZERO) || self.is_reachable() {
             self.poll(timeout);
         }
-        let now = self.clock.read();
+        let now = self.read_clock();
         for _ in 0..TIMERS_PER_TURN {
             match self.timers.expire(now) {
                 Some(alarm) => self.sound(alarm),
                 None => break,
             }
         }
+    }
+
+    /// Reads the clock for a turn. Who has parked since the last one did so at this time or before:
+    /// one reading for all of them.
+    fn read_clock(&mut self) -> Nanos {
+        let now = self.clock.read();
+        for index in self.noted.drain(..) {
+            self.table.at(index).since = now;
+        }
+        now
     }
 
     fn poll(&mut self, timeout: Option<Duration>) {

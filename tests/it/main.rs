@@ -2,6 +2,7 @@
 
 mod blocking;
 mod cancel;
+mod limit;
 mod local;
 mod model;
 mod net;
