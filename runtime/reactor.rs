@@ -18,8 +18,8 @@
 //!
 //! One number saves a system call: a read from a TCP stream that filled only part of its buffer has
 //! drained the socket, so the next read may park at once if no event has come since (`events`).
-//! Once the peer has closed, the number is no longer told, for the end of the stream may have come
-//! in the same event as the last bytes; nor once urgent data came, before which a read stops short.
+//! Once the peer has closed that does not hold, for the end of the stream may have come in the same
+//! event as the last bytes; nor once urgent data came, before which a read stops short.
 //!
 //! Events carry a token of slot and generation, so one that was on its way when its source was
 //! removed finds nobody. The reactor is generic over the key of a waiter and knows nothing of green
@@ -118,22 +118,38 @@ impl<K: Copy + Eq> Waiters<K> {
     }
 
     /// Removes `key`; false if it is not there.
+    #[inline]
     fn remove(&mut self, key: K) -> bool {
-        if self.first == Some(key) {
-            self.first = (!self.more.is_empty()).then(|| self.more.remove(0));
-            return true;
+        match self.first {
+            None => false,
+            Some(first) if first == key => {
+                self.first = (!self.more.is_empty()).then(|| self.more.remove(0));
+                true
+            }
+            Some(_) => {
+                let place = self.more.iter().position(|&other| other == key);
+                place.map(|place| self.more.remove(place)).is_some()
+            }
         }
-        let place = self.more.iter().position(|&other| other == key);
-        place.map(|place| self.more.remove(place)).is_some()
     }
 
-    /// Hands out every key, in the order of arrival.
-    fn drain(&mut self, mut each: impl FnMut(K)) -> usize {
+    /// Hands out every key, in the order of arrival, and says how many.
+    #[inline(always)]
+    fn drain(&mut self, each: &mut impl FnMut(K)) -> usize {
         let Some(first) = self.first.take() else {
             return 0;
         };
         each(first);
-        let count = 1 + self.more.len();
+        1 + if self.more.is_empty() {
+            0
+        } else {
+            self.drain_more(each)
+        }
+    }
+
+    #[cold]
+    fn drain_more(&mut self, each: &mut impl FnMut(K)) -> usize {
+        let count = self.more.len();
         self.more.drain(..).for_each(each);
         count
     }
@@ -216,6 +232,7 @@ impl<K: Copy + Eq> Reactor<K> {
     }
 
     /// Adds a waiter, which the next event in that direction hands out.
+    #[inline]
     pub(crate) fn add_waiter(&mut self, key: SourceKey, direction: Direction, waiter: K) {
         if let Some(source) = self.source(key) {
             source.waiters(direction).add(waiter);
@@ -223,25 +240,25 @@ impl<K: Copy + Eq> Reactor<K> {
         }
     }
 
-    /// Takes a waiter back; false if it has been handed out.
+    /// Takes a waiter back. If it has been handed out, how many events have come.
+    #[inline]
     pub(crate) fn remove_waiter(
         &mut self,
         key: SourceKey,
         direction: Direction,
         waiter: K,
-    ) -> bool {
-        let removed = self
-            .source(key)
-            .is_some_and(|s| s.waiters(direction).remove(waiter));
+    ) -> Option<u64> {
+        let source = self.source(key)?;
+        let removed = source.waiters(direction).remove(waiter);
+        let events = (!removed).then(|| source.events());
         self.waiting -= usize::from(removed);
-        removed
+        events
     }
 
-    /// How many events have come, for who wants to know later whether another has. `None` if a
-    /// short read does not mean that a stream is drained.
+    /// How many events have come, for who wants to know later whether another has.
+    #[inline]
     pub(crate) fn events(&mut self, key: SourceKey) -> Option<u64> {
-        let source = self.source(key).filter(|source| !source.never_drained);
-        source.map(|source| source.events)
+        self.source(key).map(Source::events)
     }
 
     /// Takes a batch of events, waiting for the first one at most `timeout` (`None`: for ever), and
@@ -287,17 +304,25 @@ impl<K: Copy + Eq> Source<K> {
         }
     }
 
+    /// Where a short read means nothing, each look finds another event.
+    #[inline]
+    fn events(&mut self) -> u64 {
+        self.events += u64::from(self.never_drained);
+        self.events
+    }
+
     /// Hands out those whom the event concerns, and says how many.
+    #[inline(always)]
     fn deliver(&mut self, event: &Event, wake: &mut impl FnMut(K)) -> usize {
         let closed = event.is_read_closed() || event.is_write_closed() || event.is_error();
         self.never_drained |= closed || event.is_priority();
         self.events += 1;
         let mut woken = 0;
         if event.is_readable() || closed {
-            woken += self.readers.drain(&mut *wake);
+            woken += self.readers.drain(wake);
         }
         if event.is_writable() || closed {
-            woken += self.writers.drain(&mut *wake);
+            woken += self.writers.drain(wake);
         }
         woken
     }

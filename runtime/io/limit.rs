@@ -54,73 +54,97 @@ impl Limit {
     }
 }
 
-/// The timer of a descriptor while nobody waits with it; who does takes it out. It belongs to the
-/// scheduler with which the descriptor is registered.
+/// The timer of a descriptor, which one at a time may wait with. It belongs to the scheduler with
+/// which the descriptor is registered.
 #[derive(Default)]
-pub(super) struct Alarm(Cell<Option<Armed>>);
+pub(super) struct Alarm {
+    armed: Cell<Option<Armed>>,
+    in_use: Cell<bool>,
+}
 
 /// A timer that is armed, or has fired.
 #[derive(Clone, Copy)]
-pub(super) struct Armed {
+struct Armed {
     timer: TimerId,
     at: Nanos,
     wakes: ThreadId,
 }
 
+/// What wakes one who waits when the limit has passed, or before.
+#[derive(Clone, Copy)]
+pub(super) enum Waker {
+    /// Nothing: there is no limit.
+    None,
+    /// The descriptor's timer.
+    Shared,
+    /// One of its own, for somebody else waits with the descriptor's.
+    Own(TimerId),
+}
+
 impl Alarm {
-    /// A timer that wakes the running green thread, which is about to park, when the limit has
-    /// passed, or before.
+    /// What wakes the running green thread, which is about to park.
     #[inline(always)]
-    pub(super) fn take(
+    pub(super) fn begin(
         &self,
         scheduler: &mut Scheduler,
         owner: ThreadId,
         limit: &mut Limit,
-    ) -> Option<Armed> {
-        let duration = limit.duration?;
+    ) -> Waker {
+        let Some(duration) = limit.duration else {
+            return Waker::None;
+        };
         let (now, deadline) = scheduler.at_least(duration);
         let deadline = limit.deadline.unwrap_or(deadline);
-        match self.0.take() {
-            // One whose time has not come by the cached clock has not fired. So there is no need to
-            // look at the real one: if this fires, the green thread can still ask when it parked.
-            Some(armed) if armed.wakes == owner && now < armed.at && armed.at <= deadline => {
-                scheduler.note_park();
-                Some(armed)
-            }
-            other => arm(scheduler, duration, limit, other),
+        // A timer whose time has not come by the cached clock has not fired.
+        let serves = |armed: Armed| armed.wakes == owner && now < armed.at && armed.at <= deadline;
+        if !self.in_use.get() && self.armed.get().is_some_and(serves) {
+            // There is no need to look at the clock: if the timer fires, the green thread can still
+            // ask when it parked.
+            scheduler.note_park();
+            self.in_use.set(true);
+            return Waker::Shared;
         }
+        self.arm(scheduler, duration, limit)
     }
 
-    /// Puts it back. If somebody else has put one there meanwhile, this one is the better.
+    #[cold]
+    fn arm(&self, scheduler: &mut Scheduler, duration: Duration, limit: &mut Limit) -> Waker {
+        let at = *limit
+            .deadline
+            .get_or_insert_with(|| scheduler.after(duration));
+        if !self.in_use.get() {
+            self.cancel(scheduler);
+        }
+        let Some(timer) = scheduler.arm_limit(at) else {
+            return Waker::None;
+        };
+        if self.in_use.replace(true) {
+            return Waker::Own(timer);
+        }
+        let wakes = scheduler.current();
+        self.armed.set(Some(Armed { timer, at, wakes }));
+        Waker::Shared
+    }
+
+    /// Ends what [`begin`](Alarm::begin) began.
     #[inline(always)]
-    pub(super) fn put_back(&self, scheduler: &mut Scheduler, armed: Option<Armed>) {
-        if let Some(other) = self.0.replace(armed) {
-            scheduler.cancel_limit(other.timer);
+    pub(super) fn end(&self, scheduler: &mut Scheduler, waker: Waker) {
+        match waker {
+            Waker::None => {}
+            Waker::Shared => self.in_use.set(false),
+            Waker::Own(timer) => scheduler.cancel_limit(timer),
         }
     }
 
-    /// Forgets one that belongs to an earlier scheduler.
-    pub(super) fn forget(&self) {
-        self.0.set(None);
+    pub(super) fn cancel(&self, scheduler: &mut Scheduler) {
+        if let Some(armed) = self.armed.take() {
+            scheduler.cancel_limit(armed.timer);
+        }
     }
-}
 
-#[cold]
-fn arm(
-    scheduler: &mut Scheduler,
-    duration: Duration,
-    limit: &mut Limit,
-    old: Option<Armed>,
-) -> Option<Armed> {
-    if let Some(old) = old {
-        scheduler.cancel_limit(old.timer);
+    /// Forgets the timer of an earlier scheduler.
+    pub(super) fn forget(&self) {
+        self.armed.set(None);
+        self.in_use.set(false);
     }
-    let at = *limit
-        .deadline
-        .get_or_insert_with(|| scheduler.after(duration));
-    Some(Armed {
-        timer: scheduler.arm_limit(at)?,
-        at,
-        wakes: scheduler.current(),
-    })
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::limit::{Alarm, Armed, Limit};
+use super::limit::{Alarm, Limit, Waker};
 use crate::reactor::{Direction, SourceKey};
 use crate::scheduler::{self, Scheduler, ThreadId};
 use crate::stats::Reason;
@@ -278,8 +278,7 @@ impl Registration {
             .map(|(_, key)| key)
     }
 
-    /// How many events have come. `None` if a short read does not mean that the socket is drained,
-    /// or no event could say that this has changed.
+    /// How many events have come, if any could.
     #[inline]
     fn events(&self) -> Option<u64> {
         self.place.get()?;
@@ -289,8 +288,8 @@ impl Registration {
         })
     }
 
-    /// Parks until there is an event in that direction, or the limit has passed; then, as
-    /// [`events`](Registration::events).
+    /// Parks until there is an event in that direction, or the limit has passed: how many events
+    /// have come, if it was one of them.
     fn wait(
         &self,
         fd: BorrowedFd<'_>,
@@ -304,8 +303,8 @@ impl Registration {
         loop {
             let waiting = scheduler::with(|s| Waiting::begin(self, fd, direction, limit, s))?;
             thread::park_for(reason, None).map_err(|Unwinding| must_not_wait())?;
-            let (came, events) = waiting.end();
-            if came || limit.has_passed_meanwhile() {
+            let events = waiting.end();
+            if events.is_some() || limit.has_passed_meanwhile() {
                 return Ok(events);
             }
         }
@@ -327,7 +326,7 @@ impl Drop for Registration {
             scheduler::try_with(|scheduler| {
                 if let Some(key) = self.key(scheduler) {
                     scheduler.reactor().remove(key);
-                    self.alarm.put_back(scheduler, None);
+                    self.alarm.cancel(scheduler);
                 }
             });
         }
@@ -341,7 +340,7 @@ struct Waiting<'a> {
     key: SourceKey,
     direction: Direction,
     owner: ThreadId,
-    armed: Option<Armed>,
+    waker: Waker,
 }
 
 impl<'a> Waiting<'a> {
@@ -364,32 +363,29 @@ impl<'a> Waiting<'a> {
             key,
             direction,
             owner,
-            armed: registration.alarm.take(scheduler, owner, limit),
+            waker: registration.alarm.begin(scheduler, owner, limit),
         })
     }
 
-    /// Ends the wait: whether there was an event, and how many have come.
+    /// Ends the wait: how many events have come if one of them has ended it.
     #[inline(always)]
-    fn end(self) -> (bool, Option<u64>) {
-        let result = scheduler::with(|scheduler| {
-            let came = self.take_back(scheduler);
-            (came, scheduler.reactor().events(self.key))
-        });
+    fn end(self) -> Option<u64> {
+        let events = scheduler::with(|scheduler| self.take_back(scheduler));
         std::mem::forget(self);
-        result
+        events
     }
 
-    /// True if there was an event.
     #[inline(always)]
-    fn take_back(&self, scheduler: &mut Scheduler) -> bool {
-        self.registration.alarm.put_back(scheduler, self.armed);
+    fn take_back(&self, scheduler: &mut Scheduler) -> Option<u64> {
         let Waiting {
+            registration,
             key,
             direction,
             owner,
-            ..
+            waker,
         } = *self;
-        !scheduler.reactor().remove_waiter(key, direction, owner)
+        registration.alarm.end(scheduler, waker);
+        scheduler.reactor().remove_waiter(key, direction, owner)
     }
 }
 

@@ -82,8 +82,14 @@ pub(crate) fn yield_now() {
 #[track_caller]
 pub(crate) fn spend_budget() {
     if !scheduler::is_unwinding() && !scheduler::with(Scheduler::spend) {
-        unwind_on(scheduler::yield_now());
+        yield_spent();
     }
+}
+
+#[cold]
+#[inline(never)]
+fn yield_spent() {
+    unwind_on(scheduler::yield_now());
 }
 
 /// Goes on, or unwinds to where the interrupt says.
