@@ -29,8 +29,10 @@ use std::ptr::{self, NonNull};
 use crate::stack::{CONTROL_SIZE, Stack};
 use crate::stats::Reason;
 
-/// Bodies up to this size move onto the new stack; corosensei takes 1 KiB. Larger ones are boxed.
-pub(crate) const INLINE_BODY: usize = 512;
+/// Bodies up to this size move onto the new stack. Larger ones are boxed: each frame on the way to
+/// the body keeps a copy, so one that holds a socket would put a kilobyte of dead copies between
+/// the top of the stack and what every switch touches.
+pub(crate) const INLINE_BODY: usize = 64;
 /// Bytes of a stack that are fetched ahead of a resume. A request of an HTTP server is about so
 /// deep.
 const PREFETCHED: usize = 2048;
