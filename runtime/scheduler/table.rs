@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::clock::Nanos;
-use super::interrupt::{Interrupt, Interrupts};
+use super::interrupt::{Interrupt, Interrupts, Level};
 use super::report::State;
 use crate::coroutine::Coroutine;
 
@@ -84,6 +84,9 @@ pub(super) struct Record {
     pub(super) unwinding: bool,
     /// It is suspended in there, and counts among the scheduler's `unwinders`.
     pub(super) unwinder: bool,
+    /// Shields that were entered while there was no `extra`, which counts them from then on: with
+    /// one around every request of a server, they should cost no more than this.
+    shields: u8,
     /// When it parked, by the cached clock.
     pub(super) since: Nanos,
     pub(super) id: ThreadId,
@@ -122,12 +125,42 @@ impl Record {
     }
 
     pub(super) fn interrupts(&mut self) -> &mut Interrupts {
-        &mut self.extra.get_or_insert_default().interrupts
+        &mut self.extra().interrupts
+    }
+
+    /// Begins a stretch in which nothing from outside of it is due.
+    #[inline]
+    pub(super) fn enter_shield(&mut self) -> Level {
+        if self.extra.is_none() && self.shields < u8::MAX {
+            self.shields += 1;
+            Level::of_shield(self.shields - 1)
+        } else {
+            self.interrupts().enter_shield()
+        }
+    }
+
+    /// Ends it.
+    #[inline]
+    pub(super) fn leave_shield(&mut self, level: Level) {
+        if self.extra.is_none() {
+            self.shields -= 1;
+        } else {
+            self.interrupts().leave(level);
+        }
     }
 
     /// What floors above keep with it.
     pub(super) fn locals(&mut self) -> &mut Option<Rc<dyn Any>> {
-        &mut self.extra.get_or_insert_default().locals
+        &mut self.extra().locals
+    }
+
+    fn extra(&mut self) -> &mut Extra {
+        let shields = std::mem::take(&mut self.shields);
+        let extra = self.extra.get_or_insert_default();
+        for _ in 0..shields {
+            extra.interrupts.enter_shield();
+        }
+        extra
     }
 
     #[inline]
@@ -141,10 +174,7 @@ impl Record {
     fn set_label(&mut self, label: &Label) {
         self.spawned_at = label.spawned_at;
         if label.name.is_some() {
-            self.extra
-                .get_or_insert_default()
-                .name
-                .clone_from(&label.name);
+            self.extra().name.clone_from(&label.name);
         }
     }
 
@@ -202,6 +232,7 @@ impl Table {
             token: false,
             unwinding: false,
             unwinder: false,
+            shields: 0,
             since: 0,
             id: ThreadId { number, index },
             spawned_at: label.spawned_at,

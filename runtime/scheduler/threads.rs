@@ -225,13 +225,15 @@ impl Scheduler {
     }
 
     /// Begins a stretch in which nothing from outside of it is due.
+    #[inline]
     pub(crate) fn enter_shield(&mut self) -> Level {
-        self.running().interrupts().enter_shield()
+        self.running().enter_shield()
     }
 
     /// Ends it.
+    #[inline]
     pub(crate) fn leave_shield(&mut self, level: Level) {
-        self.running().interrupts().leave(level);
+        self.running().leave_shield(level);
     }
 
     /// Takes one from the I/O budget of the running green thread. False if it is spent, and then
