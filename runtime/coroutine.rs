@@ -24,6 +24,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 use crate::stack::{CONTROL_SIZE, Stack};
@@ -33,9 +34,6 @@ use crate::stats::Reason;
 /// the body keeps a copy, so one that holds a socket would put a kilobyte of dead copies between
 /// the top of the stack and what every switch touches.
 pub(crate) const INLINE_BODY: usize = 64;
-/// Bytes of a stack that are fetched ahead of a resume. A request of an HTTP server is about so
-/// deep.
-const PREFETCHED: usize = 2048;
 const CACHE_LINE: usize = 64;
 
 /// How a coroutine is told to go on.
@@ -120,12 +118,12 @@ impl Coroutine {
         result.as_yield()
     }
 
-    /// Asks the processor to fetch what resuming it will touch, for that will happen soon: control
-    /// and the outermost frames, which for most are all.
-    pub(crate) fn prefetch(&self) {
+    /// Asks the processor to fetch cache lines of its stack, counted from the top, where what
+    /// resumes it and the outermost frames are.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, lines: Range<usize>) {
         let top = self.control.addr().get();
-        // Of a constant length, so that the compiler unrolls it.
-        (0..PREFETCHED / CACHE_LINE).for_each(|line| prefetch(top - line * CACHE_LINE));
+        lines.for_each(|line| prefetch(top - line * CACHE_LINE));
     }
 
     /// Whether its body has begun.

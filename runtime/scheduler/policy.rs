@@ -85,10 +85,10 @@ impl RunQueue {
         Some(index)
     }
 
-    /// The one that has been ready for longest.
+    /// The one at a place, counted from the one that has been ready for longest.
     #[inline]
-    pub(crate) fn peek(&mut self) -> Option<u32> {
-        (!self.is_empty()).then(|| *self.at(self.head))
+    pub(crate) fn peek(&mut self, place: usize) -> Option<u32> {
+        (place < self.len()).then(|| *self.at(self.head.wrapping_add(place)))
     }
 
     #[inline]

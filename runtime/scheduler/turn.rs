@@ -89,6 +89,9 @@ impl Scheduler {
         let (events, woken) = polled.expect("epoll_wait on a descriptor of our own");
         stats.events += events as u64;
         self.cold = self.ready.len();
+        // The addresses first, for all of them: looking up a page that the processor has forgotten
+        // takes longer than fetching a line, but several can be looked up at once.
+        (0..self.cold).for_each(|place| self.warm(place, 0..1));
         if woken {
             self.read_inbox();
         }
