@@ -231,13 +231,26 @@ impl<K: Copy + Eq> Reactor<K> {
             .deregister(&mut SourceFd(&source.fd.raw()));
     }
 
-    /// Adds a waiter, which the next event in that direction hands out.
+    /// Adds a waiter, which the next event in that direction hands out. Not if another number of
+    /// events has come than was `seen`: then, how many.
     #[inline]
-    pub(crate) fn add_waiter(&mut self, key: SourceKey, direction: Direction, waiter: K) {
-        if let Some(source) = self.source(key) {
-            source.waiters(direction).add(waiter);
-            self.waiting += 1;
+    pub(crate) fn add_waiter(
+        &mut self,
+        key: SourceKey,
+        direction: Direction,
+        waiter: K,
+        seen: Option<u64>,
+    ) -> Option<u64> {
+        let source = self.source(key)?;
+        if let Some(seen) = seen {
+            let events = source.events();
+            if events != seen {
+                return Some(events);
+            }
         }
+        source.waiters(direction).add(waiter);
+        self.waiting += 1;
+        None
     }
 
     /// Takes a waiter back. If it has been handed out, how many events have come.

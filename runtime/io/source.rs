@@ -19,6 +19,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -187,7 +188,7 @@ impl<T: AsFd> Source<T> {
                     if limit.has_passed() {
                         return Err(error);
                     }
-                    self.wait(direction, limit)?;
+                    self.wait(direction, limit, None)?;
                 }
                 result => return result,
             }
@@ -208,21 +209,21 @@ impl<T: AsFd> Source<T> {
         };
         thread::spend_budget();
         let mut limit = Limit::new(duration);
-        let mut events = self.registration.events();
-        let mut drained = events.is_some() && events == self.registration.drained_after.get();
+        let mut events = self.registration.drained_after.take();
+        if events.is_some() {
+            events = self.wait(Direction::Read, &mut limit, events)?;
+        }
         loop {
-            if drained {
-                events = self.wait(Direction::Read, &mut limit)?;
-            }
             match read(&self.io) {
                 Ok(count) => {
                     if 0 < count && count < room {
+                        let events = events.or_else(|| self.registration.events());
                         self.registration.drained_after.set(events);
                     }
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && !limit.has_passed() => {
-                    drained = true;
+                    events = self.wait(Direction::Read, &mut limit, None)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -234,7 +235,7 @@ impl<T: AsFd> Source<T> {
         loop {
             let mut fds = [PollFd::new(&self.io, flags)];
             match poll(&mut fds, Some(&NOW)) {
-                Ok(0) => drop(self.wait(direction, &mut Limit::new(None))?),
+                Ok(0) => drop(self.wait(direction, &mut Limit::new(None), None)?),
                 Ok(_) => return Ok(()),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -242,8 +243,15 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    fn wait(&self, direction: Direction, limit: &mut Limit) -> io::Result<Option<u64>> {
-        self.registration.wait(self.io.as_fd(), direction, limit)
+    #[inline]
+    fn wait(
+        &self,
+        direction: Direction,
+        limit: &mut Limit,
+        seen: Option<u64>,
+    ) -> io::Result<Option<u64>> {
+        self.registration
+            .wait(self.io.as_fd(), direction, limit, seen)
     }
 }
 
@@ -279,7 +287,7 @@ impl Registration {
     }
 
     /// How many events have come, if any could.
-    #[inline]
+    #[cold]
     fn events(&self) -> Option<u64> {
         self.place.get()?;
         scheduler::with(|scheduler| {
@@ -288,20 +296,25 @@ impl Registration {
         })
     }
 
-    /// Parks until there is an event in that direction, or the limit has passed: how many events
-    /// have come, if it was one of them.
+    /// Parks until there is an event in that direction, or the limit has passed; not at all if
+    /// another number of events has come than was `seen`. How many have come, if there was one.
     fn wait(
         &self,
         fd: BorrowedFd<'_>,
         direction: Direction,
         limit: &mut Limit,
+        seen: Option<u64>,
     ) -> io::Result<Option<u64>> {
         let reason = match direction {
             Direction::Read => Reason::Read,
             Direction::Write => Reason::Write,
         };
         loop {
-            let waiting = scheduler::with(|s| Waiting::begin(self, fd, direction, limit, s))?;
+            let begun = scheduler::with(|s| Waiting::begin(self, fd, direction, limit, seen, s))?;
+            let waiting = match begun {
+                ControlFlow::Continue(waiting) => waiting,
+                ControlFlow::Break(events) => return Ok(Some(events)),
+            };
             thread::park_for(reason, None).map_err(|Unwinding| must_not_wait())?;
             let events = waiting.end();
             if events.is_some() || limit.has_passed_meanwhile() {
@@ -350,21 +363,25 @@ impl<'a> Waiting<'a> {
         fd: BorrowedFd<'_>,
         direction: Direction,
         limit: &mut Limit,
+        seen: Option<u64>,
         scheduler: &mut Scheduler,
-    ) -> io::Result<Waiting<'a>> {
+    ) -> io::Result<ControlFlow<u64, Waiting<'a>>> {
         let owner = scheduler.current();
         let key = match registration.key(scheduler) {
             Some(key) => key,
             None => registration.register(fd, scheduler)?,
         };
-        scheduler.reactor().add_waiter(key, direction, owner);
-        Ok(Waiting {
+        let reactor = scheduler.reactor();
+        if let Some(events) = reactor.add_waiter(key, direction, owner, seen) {
+            return Ok(ControlFlow::Break(events));
+        }
+        Ok(ControlFlow::Continue(Waiting {
             registration,
             key,
             direction,
             owner,
             waker: registration.alarm.begin(scheduler, owner, limit),
-        })
+        }))
     }
 
     /// Ends the wait: how many events have come if one of them has ended it.
