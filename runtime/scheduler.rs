@@ -110,7 +110,7 @@ use crate::timer::Wheel;
 const SWITCHES_PER_TURN: u64 = 61;
 /// Cache lines of a stack that are fetched ahead of a resume. A request of an HTTP server is about
 /// so deep.
-const PREFETCHED: usize = 32;
+const PREFETCHED: usize = 36;
 /// Timers that one turn lets expire; the rest is due in the next, after those have run.
 const TIMERS_PER_TURN: usize = 1024;
 
