@@ -37,16 +37,16 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 use crate::stack::{CONTROL_SIZE, Stack};
 use crate::stats::Reason;
 
-/// Bodies up to this size move onto the new stack; corosensei takes 1 KiB. Larger ones are boxed.
-pub(crate) const INLINE_BODY: usize = 512;
-/// Bytes of a stack that are fetched ahead of a resume. A request of an HTTP server is about so
-/// deep.
-const PREFETCHED: usize = 2048;
+/// Bodies up to this size move onto the new stack. Larger ones are boxed: each frame on the way to
+/// the body keeps a copy, so one that holds a socket would put a kilobyte of dead copies between
+/// the top of the stack and what every switch touches.
+pub(crate) const INLINE_BODY: usize = 64;
 const CACHE_LINE: usize = 64;
 
 /// How a coroutine is told to go on.
@@ -150,15 +150,12 @@ impl Coroutine {
         }
     }
 
-    /// Asks the processor to fetch what resuming it will touch, for that will happen soon: control
-    /// and the outermost frames, which for most are all.
-    pub(crate) fn prefetch(&self) {
-        let mut line = self.control.addr().get();
-        let end = line - PREFETCHED;
-        while line > end {
-            prefetch(line);
-            line -= CACHE_LINE;
-        }
+    /// Asks the processor to fetch cache lines of its stack, counted from the top, where what
+    /// resumes it and the outermost frames are.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, lines: Range<usize>) {
+        let top = self.control.addr().get();
+        lines.for_each(|line| prefetch(top - line * CACHE_LINE));
     }
 
     /// Whether its body has begun.

@@ -51,6 +51,7 @@
 #[expect(unsafe_code, reason = "registers what libc is to call at the end")]
 mod at_exit;
 mod attempt;
+mod limit;
 mod lock;
 mod offload;
 mod output;

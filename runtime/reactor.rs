@@ -16,11 +16,10 @@
 //! a waiter for nothing, which costs one more try. Registering reports what is ready at that
 //! moment.
 //!
-//! One bit saves a system call: a read from a TCP stream that filled only part of its buffer has
-//! drained the socket, so the next read may park at once (`mark_drained`, `is_drained`). Any event
-//! clears the bit. Once the peer has closed it is never set again, for the end of the stream may
-//! have come in the same event as the last bytes; nor once urgent data came, before which a read
-//! stops short.
+//! One number saves a system call: a read from a TCP stream that filled only part of its buffer has
+//! drained the socket, so the next read may park at once if no event has come since (`events`).
+//! Once the peer has closed that does not hold, for the end of the stream may have come in the same
+//! event as the last bytes; nor once urgent data came, before which a read stops short.
 //!
 //! Events carry a token of slot and generation, so one that was on its way when its source was
 //! removed finds nobody. The reactor is generic over the key of a waiter and knows nothing of green
@@ -72,9 +71,9 @@ pub(crate) struct Reactor<K> {
 struct Source<K> {
     fd: Registered,
     generation: u32,
-    drained: bool,
-    /// A short read no longer means that there is nothing more.
+    /// A short read does not mean any more that there is nothing left.
     never_drained: bool,
+    events: u64,
     readers: Waiters<K>,
     writers: Waiters<K>,
 }
@@ -119,22 +118,38 @@ impl<K: Copy + Eq> Waiters<K> {
     }
 
     /// Removes `key`; false if it is not there.
+    #[inline]
     fn remove(&mut self, key: K) -> bool {
-        if self.first == Some(key) {
-            self.first = (!self.more.is_empty()).then(|| self.more.remove(0));
-            return true;
+        match self.first {
+            None => false,
+            Some(first) if first == key => {
+                self.first = (!self.more.is_empty()).then(|| self.more.remove(0));
+                true
+            }
+            Some(_) => {
+                let place = self.more.iter().position(|&other| other == key);
+                place.map(|place| self.more.remove(place)).is_some()
+            }
         }
-        let place = self.more.iter().position(|&other| other == key);
-        place.map(|place| self.more.remove(place)).is_some()
     }
 
-    /// Hands out every key, in the order of arrival.
-    fn drain(&mut self, mut each: impl FnMut(K)) -> usize {
+    /// Hands out every key, in the order of arrival, and says how many.
+    #[inline(always)]
+    fn drain(&mut self, each: &mut impl FnMut(K)) -> usize {
         let Some(first) = self.first.take() else {
             return 0;
         };
         each(first);
-        let count = 1 + self.more.len();
+        1 + if self.more.is_empty() {
+            0
+        } else {
+            self.drain_more(each)
+        }
+    }
+
+    #[cold]
+    fn drain_more(&mut self, each: &mut impl FnMut(K)) -> usize {
+        let count = self.more.len();
         self.more.drain(..).for_each(each);
         count
     }
@@ -192,8 +207,8 @@ impl<K: Copy + Eq> Reactor<K> {
         entry.insert(Source {
             fd,
             generation,
-            drained: false,
             never_drained: false,
+            events: 0,
             readers: Waiters::new(),
             writers: Waiters::new(),
         });
@@ -216,32 +231,47 @@ impl<K: Copy + Eq> Reactor<K> {
             .deregister(&mut SourceFd(&source.fd.raw()));
     }
 
-    /// Adds a waiter, which the next event in that direction hands out.
-    pub(crate) fn add_waiter(&mut self, key: SourceKey, direction: Direction, waiter: K) {
-        if let Some(source) = self.source(key) {
-            source.waiters(direction).add(waiter);
-            self.waiting += 1;
+    /// Adds a waiter, which the next event in that direction hands out. Not if another number of
+    /// events has come than was `seen`: then, how many.
+    #[inline]
+    pub(crate) fn add_waiter(
+        &mut self,
+        key: SourceKey,
+        direction: Direction,
+        waiter: K,
+        seen: Option<u64>,
+    ) -> Option<u64> {
+        let source = self.source(key)?;
+        if let Some(seen) = seen {
+            let events = source.events();
+            if events != seen {
+                return Some(events);
+            }
         }
+        source.waiters(direction).add(waiter);
+        self.waiting += 1;
+        None
     }
 
-    /// Takes a waiter back that has not been handed out.
-    pub(crate) fn remove_waiter(&mut self, key: SourceKey, direction: Direction, waiter: K) {
-        let removed = self
-            .source(key)
-            .is_some_and(|s| s.waiters(direction).remove(waiter));
+    /// Takes a waiter back. If it has been handed out, how many events have come.
+    #[inline]
+    pub(crate) fn remove_waiter(
+        &mut self,
+        key: SourceKey,
+        direction: Direction,
+        waiter: K,
+    ) -> Option<u64> {
+        let source = self.source(key)?;
+        let removed = source.waiters(direction).remove(waiter);
+        let events = (!removed).then(|| source.events());
         self.waiting -= usize::from(removed);
+        events
     }
 
-    /// Notes that a stream socket has just been read empty.
-    pub(crate) fn mark_drained(&mut self, key: SourceKey) {
-        if let Some(source) = self.source(key) {
-            source.drained = !source.never_drained;
-        }
-    }
-
-    /// Whether nothing has come since the socket was read empty.
-    pub(crate) fn is_drained(&mut self, key: SourceKey) -> bool {
-        self.source(key).is_some_and(|source| source.drained)
+    /// How many events have come, for who wants to know later whether another has.
+    #[inline]
+    pub(crate) fn events(&mut self, key: SourceKey) -> Option<u64> {
+        self.source(key).map(Source::events)
     }
 
     /// Takes a batch of events, waiting for the first one at most `timeout` (`None`: for ever), and
@@ -287,17 +317,25 @@ impl<K: Copy + Eq> Source<K> {
         }
     }
 
+    /// Where a short read means nothing, each look finds another event.
+    #[inline]
+    fn events(&mut self) -> u64 {
+        self.events += u64::from(self.never_drained);
+        self.events
+    }
+
     /// Hands out those whom the event concerns, and says how many.
+    #[inline(always)]
     fn deliver(&mut self, event: &Event, wake: &mut impl FnMut(K)) -> usize {
         let closed = event.is_read_closed() || event.is_write_closed() || event.is_error();
         self.never_drained |= closed || event.is_priority();
-        self.drained = false;
+        self.events += 1;
         let mut woken = 0;
         if event.is_readable() || closed {
-            woken += self.readers.drain(&mut *wake);
+            woken += self.readers.drain(wake);
         }
         if event.is_writable() || closed {
-            woken += self.writers.drain(&mut *wake);
+            woken += self.writers.drain(wake);
         }
         woken
     }

@@ -19,13 +19,15 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::limit::{Alarm, Limit, Waker};
 use crate::reactor::{Direction, SourceKey};
-use crate::scheduler::{self, Nanos, ThreadId};
+use crate::scheduler::{self, Scheduler, ThreadId};
 use crate::stats::Reason;
 use crate::thread::{self, Unwinding};
 
@@ -63,9 +65,14 @@ pub struct Source<T: AsFd> {
 }
 
 /// Where in which reactor a descriptor is registered.
+#[derive(Default)]
 struct Registration {
-    /// The scheduler's number and the key there. Of an earlier scheduler it is worth nothing.
+    /// The scheduler's number and the key there. Of an earlier scheduler it is worth nothing, nor
+    /// is then what follows.
     place: Cell<Option<(u64, SourceKey)>>,
+    /// How many events had come when a read last emptied the socket.
+    drained_after: Cell<Option<u64>>,
+    alarm: Alarm,
     /// Neither `Send` nor `Sync`: on another OS thread it could not take itself back.
     stays: PhantomData<*mut ()>,
 }
@@ -85,33 +92,11 @@ const NOW: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// The deadline of one call, read from the clock when the call has to wait for the first time.
-#[derive(Default)]
-struct Deadline(Option<Nanos>);
-
-impl Deadline {
-    /// The deadline, or `None` if there is none.
-    fn get(&mut self, limit: Option<Duration>) -> Option<Nanos> {
-        if self.0.is_none() {
-            self.0 = limit.map(|limit| scheduler::with(|scheduler| scheduler.after(limit)));
-        }
-        self.0
-    }
-
-    fn has_passed(&self) -> bool {
-        self.0
-            .is_some_and(|deadline| scheduler::with(|s| s.has_passed(deadline)))
-    }
-}
-
 impl<T: AsFd> Source<T> {
     /// Wraps a descriptor.
     pub fn new(io: T) -> Source<T> {
         Source {
-            registration: Registration {
-                place: Cell::new(None),
-                stays: PhantomData,
-            },
+            registration: Registration::default(),
             io,
         }
     }
@@ -192,17 +177,18 @@ impl<T: AsFd> Source<T> {
         mut op: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         thread::spend_budget();
-        let mut deadline = Deadline::default();
+        let mut limit = None;
         loop {
             match op(&self.io) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let Patience::UpTo(limit) = patience else {
+                    let Patience::UpTo(duration) = patience else {
                         return Err(error);
                     };
-                    if deadline.has_passed() {
+                    let limit = limit.get_or_insert_with(|| Limit::new(duration));
+                    if limit.has_passed() {
                         return Err(error);
                     }
-                    self.wait(direction, deadline.get(limit))?;
+                    self.wait(direction, limit, None)?;
                 }
                 result => return result,
             }
@@ -218,33 +204,28 @@ impl<T: AsFd> Source<T> {
         patience: Patience,
         mut read: impl FnMut(&T) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let Patience::UpTo(limit) = patience else {
+        let Patience::UpTo(duration) = patience else {
             return self.call(Direction::Read, patience, read);
         };
         thread::spend_budget();
-        let mut deadline = Deadline::default();
+        let mut limit = Limit::new(duration);
+        let mut events = self.registration.drained_after.take();
+        if events.is_some() {
+            events = self.wait(Direction::Read, &mut limit, events)?;
+        }
         loop {
-            let result = if self.registration.is_drained() && !deadline.has_passed() {
-                Err(io::ErrorKind::WouldBlock.into())
-            } else {
-                read(&self.io)
-            };
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if deadline.has_passed() {
-                        return Err(error);
+            match read(&self.io) {
+                Ok(count) => {
+                    if 0 < count && count < room {
+                        let events = events.or_else(|| self.registration.events());
+                        self.registration.drained_after.set(events);
                     }
-                    self.wait(Direction::Read, deadline.get(limit))?;
+                    return Ok(count);
                 }
-                result => {
-                    if result
-                        .as_ref()
-                        .is_ok_and(|&count| 0 < count && count < room)
-                    {
-                        self.registration.mark_drained();
-                    }
-                    return result;
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !limit.has_passed() => {
+                    events = self.wait(Direction::Read, &mut limit, None)?;
                 }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -254,7 +235,7 @@ impl<T: AsFd> Source<T> {
         loop {
             let mut fds = [PollFd::new(&self.io, flags)];
             match poll(&mut fds, Some(&NOW)) {
-                Ok(0) => self.wait(direction, None)?,
+                Ok(0) => drop(self.wait(direction, &mut Limit::new(None), None)?),
                 Ok(_) => return Ok(()),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -262,23 +243,24 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// Parks until there is an event in that direction, or for another reason, or until the
-    /// deadline.
-    fn wait(&self, direction: Direction, deadline: Option<Nanos>) -> io::Result<()> {
-        let waiting = Waiting::new(&self.registration, self.io.as_fd(), direction)?;
-        let reason = match direction {
-            Direction::Read => Reason::Read,
-            Direction::Write => Reason::Write,
-        };
-        let parked = thread::park_for(reason, deadline);
-        drop(waiting);
-        parked.map_err(|Unwinding| {
-            io::Error::new(
-                io::ErrorKind::WouldBlock,
-                "would have to wait, which a green thread must not while it unwinds",
-            )
-        })
+    #[inline]
+    fn wait(
+        &self,
+        direction: Direction,
+        limit: &mut Limit,
+        seen: Option<u64>,
+    ) -> io::Result<Option<u64>> {
+        self.registration
+            .wait(self.io.as_fd(), direction, limit, seen)
     }
+}
+
+#[cold]
+fn must_not_wait() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::WouldBlock,
+        "would have to wait, which a green thread must not while it unwinds",
+    )
 }
 
 impl<T: AsFd> AsFd for Source<T> {
@@ -304,23 +286,50 @@ impl Registration {
             .map(|(_, key)| key)
     }
 
-    fn is_drained(&self) -> bool {
-        self.place.get().is_some()
-            && scheduler::with(|scheduler| {
-                self.key(scheduler)
-                    .is_some_and(|key| scheduler.reactor().is_drained(key))
-            })
+    /// How many events have come, if any could.
+    #[cold]
+    fn events(&self) -> Option<u64> {
+        self.place.get()?;
+        scheduler::with(|scheduler| {
+            let key = self.key(scheduler)?;
+            scheduler.reactor().events(key)
+        })
     }
 
-    /// An event must be able to say that there is more, so it has no effect if not registered.
-    fn mark_drained(&self) {
-        if self.place.get().is_some() {
-            scheduler::with(|scheduler| {
-                if let Some(key) = self.key(scheduler) {
-                    scheduler.reactor().mark_drained(key);
-                }
-            });
+    /// Parks until there is an event in that direction, or the limit has passed; not at all if
+    /// another number of events has come than was `seen`. How many have come, if there was one.
+    fn wait(
+        &self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        limit: &mut Limit,
+        seen: Option<u64>,
+    ) -> io::Result<Option<u64>> {
+        let reason = match direction {
+            Direction::Read => Reason::Read,
+            Direction::Write => Reason::Write,
+        };
+        loop {
+            let begun = scheduler::with(|s| Waiting::begin(self, fd, direction, limit, seen, s))?;
+            let waiting = match begun {
+                ControlFlow::Continue(waiting) => waiting,
+                ControlFlow::Break(events) => return Ok(Some(events)),
+            };
+            thread::park_for(reason, None).map_err(|Unwinding| must_not_wait())?;
+            let events = waiting.end();
+            if events.is_some() || limit.has_passed_meanwhile() {
+                return Ok(events);
+            }
         }
+    }
+
+    #[cold]
+    fn register(&self, fd: BorrowedFd<'_>, scheduler: &mut Scheduler) -> io::Result<SourceKey> {
+        let key = scheduler.reactor().register(fd)?;
+        self.place.set(Some((scheduler.number(), key)));
+        self.drained_after.set(None);
+        self.alarm.forget();
+        Ok(key)
     }
 }
 
@@ -330,51 +339,75 @@ impl Drop for Registration {
             scheduler::try_with(|scheduler| {
                 if let Some(key) = self.key(scheduler) {
                     scheduler.reactor().remove(key);
+                    self.alarm.cancel(scheduler);
                 }
             });
         }
     }
 }
 
-/// The running green thread among the waiters of a source, however the wait ends.
-struct Waiting {
+/// The running green thread among the waiters of a source, with a timer if it must not wait for
+/// ever; taken back however the wait ends.
+struct Waiting<'a> {
+    registration: &'a Registration,
     key: SourceKey,
     direction: Direction,
     owner: ThreadId,
+    waker: Waker,
 }
 
-impl Waiting {
-    fn new(
-        registration: &Registration,
+impl<'a> Waiting<'a> {
+    #[inline(always)]
+    fn begin(
+        registration: &'a Registration,
         fd: BorrowedFd<'_>,
         direction: Direction,
-    ) -> io::Result<Waiting> {
-        scheduler::with(|scheduler| {
-            let owner = scheduler.current();
-            let key = match registration.key(scheduler) {
-                Some(key) => key,
-                None => {
-                    let key = scheduler.reactor().register(fd)?;
-                    registration.place.set(Some((scheduler.number(), key)));
-                    key
-                }
-            };
-            scheduler.reactor().add_waiter(key, direction, owner);
-            Ok(Waiting {
-                key,
-                direction,
-                owner,
-            })
-        })
+        limit: &mut Limit,
+        seen: Option<u64>,
+        scheduler: &mut Scheduler,
+    ) -> io::Result<ControlFlow<u64, Waiting<'a>>> {
+        let owner = scheduler.current();
+        let key = match registration.key(scheduler) {
+            Some(key) => key,
+            None => registration.register(fd, scheduler)?,
+        };
+        let reactor = scheduler.reactor();
+        if let Some(events) = reactor.add_waiter(key, direction, owner, seen) {
+            return Ok(ControlFlow::Break(events));
+        }
+        Ok(ControlFlow::Continue(Waiting {
+            registration,
+            key,
+            direction,
+            owner,
+            waker: registration.alarm.begin(scheduler, owner, limit),
+        }))
+    }
+
+    /// Ends the wait: how many events have come if one of them has ended it.
+    #[inline(always)]
+    fn end(self) -> Option<u64> {
+        let events = scheduler::with(|scheduler| self.take_back(scheduler));
+        std::mem::forget(self);
+        events
+    }
+
+    #[inline(always)]
+    fn take_back(&self, scheduler: &mut Scheduler) -> Option<u64> {
+        let Waiting {
+            registration,
+            key,
+            direction,
+            owner,
+            waker,
+        } = *self;
+        registration.alarm.end(scheduler, waker);
+        scheduler.reactor().remove_waiter(key, direction, owner)
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        scheduler::with(|scheduler| {
-            scheduler
-                .reactor()
-                .remove_waiter(self.key, self.direction, self.owner);
-        });
+        scheduler::with(|scheduler| self.take_back(scheduler));
     }
 }

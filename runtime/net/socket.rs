@@ -3,9 +3,10 @@
 //!
 //! The file description is always in non-blocking mode; whether a call waits is decided here. As
 //! the kernel keeps that mode and the time limits with the file description, [`Mode`] is shared by
-//! clones. What cannot wait is passed on to the std socket as it is.
+//! clones; a socket that has none keeps it beside its descriptor, where every call looks. What
+//! cannot wait is passed on to the std socket as it is.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -44,7 +45,9 @@ const BROKEN_PER_ACCEPT: usize = 64;
 /// A std socket that green threads can wait for.
 pub(crate) struct Socket<T: AsFd> {
     source: Source<T>,
-    mode: Rc<Mode>,
+    mode: Mode,
+    /// In the place of `mode`, once there is a clone.
+    shared: OnceCell<Rc<Mode>>,
 }
 
 /// What the user has set. `None` is no limit.
@@ -58,21 +61,23 @@ struct Mode {
 impl<T: AsFd> Socket<T> {
     /// A socket that is in non-blocking mode without the user's knowledge, and has no time limits.
     pub(crate) fn fresh(io: T) -> Socket<T> {
-        Socket {
-            source: Source::new(io),
-            mode: Rc::default(),
-        }
+        Socket::with_mode(io, Mode::default())
     }
 
     /// A TCP connection that this listener has accepted, which inherits the time limits.
     pub(crate) fn accepted<U: AsFd>(&self, io: U) -> Socket<U> {
         let mode = Mode {
             nonblocking: Cell::new(false),
-            ..Mode::clone(&self.mode)
+            ..self.mode().clone()
         };
+        Socket::with_mode(io, mode)
+    }
+
+    fn with_mode(io: T, mode: Mode) -> Socket<T> {
         Socket {
             source: Source::new(io),
-            mode: Rc::new(mode),
+            mode,
+            shared: OnceCell::new(),
         }
     }
 
@@ -95,10 +100,7 @@ impl<T: AsFd> Socket<T> {
             read_limit: limit(Timeout::Recv),
             write_limit: limit(Timeout::Send),
         };
-        Socket {
-            mode: Rc::new(mode),
-            source: Source::new(io),
-        }
+        Socket::with_mode(io, mode)
     }
 
     /// The std socket, in the mode its user knows.
@@ -120,27 +122,34 @@ impl<T: AsFd> Socket<T> {
         clone: impl FnOnce(&T) -> io::Result<T>,
     ) -> io::Result<Socket<T>> {
         let source = Source::new(clone(self.get_ref())?);
+        let shared = self.shared.get_or_init(|| Rc::new(self.mode.clone()));
         Ok(Socket {
             source,
-            mode: Rc::clone(&self.mode),
+            mode: Mode::default(),
+            shared: OnceCell::from(Rc::clone(shared)),
         })
+    }
+
+    #[inline]
+    fn mode(&self) -> &Mode {
+        self.shared.get().map_or(&self.mode, |shared| shared)
     }
 
     /// Whether the user wants calls to fail that would wait.
     pub(crate) fn is_nonblocking(&self) -> bool {
-        self.mode.nonblocking.get()
+        self.mode().nonblocking.get()
     }
 
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
-        self.mode.nonblocking.set(nonblocking);
+        self.mode().nonblocking.set(nonblocking);
     }
 
     pub(crate) fn set_read_limit(&self, limit: Option<Duration>) {
-        self.mode.read_limit.set(limit);
+        self.mode().read_limit.set(limit);
     }
 
     pub(crate) fn set_write_limit(&self, limit: Option<Duration>) {
-        self.mode.write_limit.set(limit);
+        self.mode().write_limit.set(limit);
     }
 
     fn patience(&self, direction: Direction) -> Patience {
@@ -148,8 +157,8 @@ impl<T: AsFd> Socket<T> {
             return Patience::None;
         }
         Patience::UpTo(match direction {
-            Direction::Read => self.mode.read_limit.get(),
-            Direction::Write => self.mode.write_limit.get(),
+            Direction::Read => self.mode().read_limit.get(),
+            Direction::Write => self.mode().write_limit.get(),
         })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A clock read costs 21 ns where a switch costs 9, so the loop reads once a turn and everything
 //! that may be a turn old uses [`Clock::cached`]. Deadlines are computed from [`Clock::read`]: with
-//! an old `now` they would come early.
+//! an old `now` they would come early. The time limits of I/O, one for each call, count from the
+//! turn that follows instead.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,14 @@ impl Clock {
 
     /// When `duration` from now will be.
     pub(crate) fn after(&mut self, duration: Duration) -> Nanos {
-        self.read().saturating_add(nanos(duration))
+        self.read();
+        self.after_cached(duration)
+    }
+
+    /// When `duration` from the last read will be.
+    #[inline]
+    pub(crate) fn after_cached(&self, duration: Duration) -> Nanos {
+        self.cached.saturating_add(nanos(duration))
     }
 
     /// An instant in nanoseconds; one before the epoch is zero.
@@ -46,6 +54,7 @@ impl Clock {
     }
 }
 
+#[inline]
 fn nanos(duration: Duration) -> Nanos {
     Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
 }

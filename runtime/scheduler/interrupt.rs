@@ -31,6 +31,18 @@ pub(crate) struct Level {
     serial: u64,
 }
 
+impl Level {
+    /// That of a shield which only `outer` shields enclose, and before which nothing was entered
+    /// but them.
+    #[inline]
+    pub(crate) fn of_shield(outer: u8) -> Level {
+        Level {
+            depth: outer.into(),
+            serial: outer.into(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Limit,

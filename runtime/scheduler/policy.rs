@@ -101,13 +101,13 @@ impl<T> RunQueue<T> {
         first
     }
 
-    /// The one that has been ready for longest.
+    /// The one at a place, counted from the one that has been ready for longest.
     #[inline]
-    pub(super) fn peek(&mut self) -> Option<&T> {
-        if self.is_empty() {
+    pub(super) fn peek(&mut self, place: usize) -> Option<&T> {
+        if place >= self.len() {
             return None;
         }
-        self.at(self.head).as_ref()
+        self.at(self.head.wrapping_add(place)).as_ref()
     }
 
     /// Takes it out, whatever the policy. There must be one.

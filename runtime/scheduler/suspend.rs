@@ -70,17 +70,6 @@ pub(crate) fn yield_now() -> Result<(), Interrupt> {
     interrupted(suspend(Suspend::Yield))
 }
 
-/// Spends one unit of the running green thread's I/O budget; yields first if it has none left.
-#[inline]
-#[track_caller]
-pub(crate) fn spend_budget() -> Result<(), Interrupt> {
-    if with(Scheduler::spend) {
-        Ok(())
-    } else {
-        yield_now()
-    }
-}
-
 /// Whether the running green thread is in the middle of unwinding.
 ///
 /// std knows this of the OS thread only. That is the same, unless another green thread is suspended

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::clock::Nanos;
-use super::interrupt::{Interrupt, Interrupts};
+use super::interrupt::{Interrupt, Interrupts, Level};
 use super::report::State;
 use super::wait_for::WantOnStack;
 use crate::coroutine::Coroutine;
@@ -89,6 +89,9 @@ pub(super) struct Record {
     pub(super) wanted: bool,
     /// What it is parked for, if others have that.
     pub(super) want: Option<WantOnStack>,
+    /// Shields that were entered while there was no `extra`, which counts them from then on: with
+    /// one around every request of a server, they should cost no more than this.
+    shields: u8,
     /// When it parked, by the cached clock.
     pub(super) since: Nanos,
     pub(super) id: ThreadId,
@@ -128,7 +131,16 @@ impl Record {
 
     /// What floors above keep with it.
     pub(super) fn locals(&mut self) -> &mut Option<Rc<dyn Any>> {
-        &mut self.extra.get_or_insert_default().locals
+        &mut self.extra().locals
+    }
+
+    fn extra(&mut self) -> &mut Extra {
+        let shields = std::mem::take(&mut self.shields);
+        let extra = self.extra.get_or_insert_default();
+        for _ in 0..shields {
+            extra.interrupts.enter_shield();
+        }
+        extra
     }
 
     #[inline]
@@ -140,7 +152,7 @@ impl Record {
 
     #[cold]
     fn set_name(&mut self, name: &Rc<str>) {
-        self.extra.get_or_insert_default().name = Some(Rc::clone(name));
+        self.extra().name = Some(Rc::clone(name));
     }
 
     pub(super) fn label(&self) -> Label {
@@ -211,6 +223,7 @@ impl Table {
             unwinder: false,
             wanted: false,
             want: None,
+            shields: 0,
             since: 0,
             id: ThreadId { number, index },
             spawned_at,
@@ -253,11 +266,35 @@ impl Table {
         change: impl FnOnce(&mut Interrupts) -> R,
     ) -> R {
         let record = &mut self.records[index as usize];
-        let interrupts = &mut record.extra.get_or_insert_default().interrupts;
+        let interrupts = &mut record.extra().interrupts;
         self.due -= usize::from(interrupts.due().is_some());
         let result = change(interrupts);
         self.due += usize::from(interrupts.due().is_some());
         result
+    }
+
+    /// Begins a stretch, for the green thread in that slot, in which nothing from outside of it is
+    /// due.
+    #[inline]
+    pub(super) fn enter_shield(&mut self, index: u32) -> Level {
+        let record = self.at(index);
+        if record.extra.is_none() && record.shields < u8::MAX {
+            record.shields += 1;
+            Level::of_shield(record.shields - 1)
+        } else {
+            self.interrupts(index, Interrupts::enter_shield)
+        }
+    }
+
+    /// Ends it.
+    #[inline]
+    pub(super) fn leave_shield(&mut self, index: u32, level: Level) {
+        let record = self.at(index);
+        if record.extra.is_none() {
+            record.shields -= 1;
+        } else {
+            self.interrupts(index, |interrupts| interrupts.leave(level));
+        }
     }
 
     /// Whether something is due for that green thread that unwinds it at its suspension.

@@ -222,7 +222,8 @@ impl Scheduler {
         if let Some(timer) = timer {
             self.timers.cancel(timer);
         }
-        self.leave(level);
+        self.running_interrupts(|interrupts| interrupts.leave(level));
+        coroutine::leave_stretch();
     }
 
     /// The limit on `level` has passed, or is taken to have.
@@ -231,19 +232,18 @@ impl Scheduler {
     }
 
     /// Begins a stretch in which nothing from outside of it is due.
+    #[inline]
     pub(crate) fn enter_shield(&mut self) -> Level {
-        let level = self.running_interrupts(Interrupts::enter_shield);
+        self.check_running();
+        let level = self.table.enter_shield(self.running);
         coroutine::enter_stretch();
         level
     }
 
     /// Ends it.
+    #[inline]
     pub(crate) fn leave_shield(&mut self, level: Level) {
-        self.leave(level);
-    }
-
-    fn leave(&mut self, level: Level) {
-        self.running_interrupts(|interrupts| interrupts.leave(level));
+        self.table.leave_shield(self.running, level);
         coroutine::leave_stretch();
     }
 
@@ -254,8 +254,8 @@ impl Scheduler {
 
     /// Takes one from the I/O budget of the running green thread. False if it is spent, and then
     /// the next thing is a turn: whoever keeps a socket busy must not keep the timers waiting.
-    #[inline]
-    pub(super) fn spend(&mut self) -> bool {
+    #[inline(always)]
+    pub(crate) fn spend(&mut self) -> bool {
         self.check_running();
         if self.budget.switch != self.stats.switches {
             self.budget.switch = self.stats.switches;
@@ -277,6 +277,19 @@ impl Scheduler {
     /// ever, and is part of a deadlock.
     fn arm(&mut self, deadline: Nanos, alarm: Alarm) -> Option<TimerId> {
         (deadline != Nanos::MAX).then(|| self.timers.arm(deadline, alarm))
+    }
+
+    /// Arms a timer that wakes the running green thread if it waits for I/O then. It may stay armed
+    /// when it does not, and then keeps nobody waiting for it.
+    pub(crate) fn arm_limit(&mut self, deadline: Nanos) -> Option<TimerId> {
+        let id = self.current();
+        let timer = self.arm(deadline, Alarm::Limit(id));
+        self.limits += usize::from(timer.is_some());
+        timer
+    }
+
+    pub(crate) fn cancel_limit(&mut self, timer: TimerId) {
+        self.limits -= usize::from(self.timers.cancel(timer).is_some());
     }
 
     pub(crate) fn reactor(&mut self) -> &mut Reactor<ThreadId> {
@@ -311,6 +324,32 @@ impl Scheduler {
     /// When `duration` from now will be.
     pub(crate) fn after(&mut self, duration: Duration) -> Nanos {
         self.clock.after(duration)
+    }
+
+    /// The clock as it was last read, and `duration` after that: bounds from below, without another
+    /// look.
+    #[inline]
+    pub(crate) fn at_least(&self, duration: Duration) -> (Nanos, Nanos) {
+        (self.clock.cached(), self.clock.after_cached(duration))
+    }
+
+    /// To be called before the running green thread parks if it may ask for
+    /// [`after_park`](Scheduler::after_park).
+    #[inline]
+    pub(crate) fn note_park(&mut self) {
+        if self.noted.last() != Some(&self.running) {
+            self.noted.push(self.running);
+        }
+    }
+
+    /// When `duration` from when the running green thread has last parked will be; or up to a turn
+    /// later.
+    pub(crate) fn after_park(&mut self, duration: Duration) -> Nanos {
+        if self.noted.contains(&self.running) {
+            return self.clock.after(duration);
+        }
+        let to_then = self.clock.cached() - self.running().since;
+        self.clock.after_cached(duration).saturating_sub(to_then)
     }
 
     /// An instant on the scheduler's clock.

@@ -7,9 +7,11 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::clock::Nanos;
 use super::inbox::Message;
-use super::{Alarm, Ending, Scheduler, TIMERS_PER_TURN, fork, threads};
+use super::{Alarm, Ending, Scheduler, State, TIMERS_PER_TURN, fork, threads};
 use crate::stack::HOT_BYTES;
+use crate::stats::Reason;
 
 /// mio's own limit, in milliseconds as a C `int`, is 24 days; older ones wrap round.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -20,13 +22,13 @@ impl Scheduler {
         self.check_fork();
         if self.has_finished() {
             self.ending = Some(Ending::Finished);
-        } else if self.timers.len() > 0 || self.is_reachable() {
+        } else if self.timers.len() > self.limits || self.is_reachable() {
             let timeout = if self.stacks.cool(HOT_BYTES) {
                 Some(Duration::ZERO)
             } else {
                 let deadline = self.timers.next_deadline();
                 deadline.map(|at| {
-                    let wait = Duration::from_nanos(at.saturating_sub(self.clock.read()));
+                    let wait = Duration::from_nanos(at.saturating_sub(self.read_clock()));
                     wait.min(LONGEST_WAIT)
                 })
             };
@@ -55,13 +57,23 @@ impl Scheduler {
         if timeout != Some(Duration::ZERO) || self.is_reachable() {
             self.poll(timeout);
         }
-        let now = self.clock.read();
+        let now = self.read_clock();
         for _ in 0..TIMERS_PER_TURN {
             match self.timers.expire(now) {
                 Some(alarm) => self.sound(alarm),
                 None => break,
             }
         }
+    }
+
+    /// Reads the clock for a turn. Who has parked since the last one did so at this time or before:
+    /// one reading for all of them.
+    fn read_clock(&mut self) -> Nanos {
+        let now = self.clock.read();
+        for index in self.noted.drain(..) {
+            self.table.at(index).since = now;
+        }
+        now
     }
 
     fn poll(&mut self, timeout: Option<Duration>) {
@@ -77,6 +89,9 @@ impl Scheduler {
         let (events, woken) = polled.expect("epoll_wait on a descriptor of our own");
         stats.events += events as u64;
         self.cold = self.ready.len();
+        // The addresses first, for all of them: looking up a page that the processor has forgotten
+        // takes longer than fetching a line, but several can be looked up at once.
+        (0..self.cold).for_each(|place| self.warm(place, 0..1));
         if woken {
             self.read_inbox();
         }
@@ -106,6 +121,13 @@ impl Scheduler {
         self.stats.expirations += 1;
         match alarm {
             Alarm::Wake(id) => self.wake(id),
+            Alarm::Limit(id) => {
+                self.limits -= 1;
+                let state = self.table.get(id).map(|record| record.state);
+                if let Some(State::Parked(Reason::Read | Reason::Write)) = state {
+                    self.wake(id);
+                }
+            }
             Alarm::Expire(id, level) => self.expire(id, level),
         }
     }

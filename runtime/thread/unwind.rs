@@ -12,7 +12,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
-use crate::scheduler::{self, Held, Interrupt, Level, Nanos, ThreadId, Want};
+use crate::scheduler::{self, Held, Interrupt, Level, Nanos, Scheduler, ThreadId, Want};
 use crate::stats::Reason;
 
 /// What a panic carries.
@@ -156,12 +156,18 @@ pub(crate) fn yield_now() {
 }
 
 /// Counts one I/O call against the budget of this turn, and yields when it is spent.
-#[inline]
+#[inline(always)]
 #[track_caller]
 pub(crate) fn spend_budget() {
-    if !scheduler::is_unwinding() {
-        unwind_on(scheduler::spend_budget());
+    if !scheduler::is_unwinding() && !scheduler::with(Scheduler::spend) {
+        yield_spent();
     }
+}
+
+#[cold]
+#[inline(never)]
+fn yield_spent() {
+    unwind_on(scheduler::yield_now());
 }
 
 /// Goes on, or unwinds to where the interrupt says.
@@ -175,10 +181,7 @@ pub(crate) fn unwind_on<T>(result: Result<T, Interrupt>) -> T {
 
 #[cold]
 fn unwind(interrupt: Interrupt) -> ! {
-    resume(payload(
-        scheduler::with(scheduler::Scheduler::current),
-        interrupt,
-    ))
+    resume(payload(scheduler::with(Scheduler::current), interrupt))
 }
 
 /// Unwinds with a payload, a new one or one that was caught; no hook sees it.
@@ -209,7 +212,7 @@ pub(crate) fn is_interrupt(payload: &Payload) -> bool {
 
 /// Whether a payload is that of the running green thread's time limit on `level`.
 pub(crate) fn is_timeout(payload: &Payload, level: Level) -> bool {
-    let ours = || scheduler::with(scheduler::Scheduler::current);
+    let ours = || scheduler::with(Scheduler::current);
     payload.downcast_ref::<Unwind>().is_some_and(|unwind| {
         unwind.interrupt == Interrupt::Timeout(level) && unwind.thread == ours()
     })
@@ -269,6 +272,6 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
         }
     }
 
-    let _shield = Shield(scheduler::with(scheduler::Scheduler::enter_shield));
+    let _shield = Shield(scheduler::with(Scheduler::enter_shield));
     f()
 }

@@ -496,3 +496,26 @@ fn many_threads_cancelled_at_once_all_unwind() {
         assert_eq!(dropped.get(), 1_000);
     });
 }
+
+#[test]
+fn shields_hold_whatever_comes_between_their_begin_and_their_end() {
+    util::run(|| {
+        let reached = Rc::new(Cell::new(false));
+        let inside = Rc::clone(&reached);
+        let thread = sedge::spawn(move || {
+            sedge::shield(|| {
+                sedge::shield(|| sedge::sleep(ms(5))); // cancelled meanwhile
+                sedge::sleep(ms(1));
+                let late = sedge::timeout(ms(1), || sedge::sleep(FOREVER));
+                assert!(late.is_err());
+                sedge::shield(sedge::yield_now);
+                inside.set(true);
+            });
+            sedge::sleep(FOREVER);
+        });
+        sedge::yield_now();
+        thread.cancel();
+        assert!(thread.join().unwrap_err().is_cancelled());
+        assert!(reached.get());
+    });
+}

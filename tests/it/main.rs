@@ -7,6 +7,7 @@ mod channel;
 mod deadlock;
 mod fs;
 mod generator;
+mod limit;
 mod local;
 mod model;
 mod mpsc;
