@@ -1,0 +1,40 @@
+//! Groups, pools of green threads and of OS threads, and the results of their jobs.
+//!
+//! ```
+//! use sedge::pool::Pool;
+//! use std::time::Duration;
+//!
+//! sedge::run(|| {
+//!     let pool = Pool::new(100); // a hundred at once
+//!     let fetch = |number: u32| {
+//!         sedge::sleep(Duration::from_millis(1)); // a request, say
+//!         number * number
+//!     };
+//!     let sum: u32 = pool.imap(fetch, 1..=1000).sum();
+//!     assert_eq!(sum, 333_833_500);
+//! });
+//! ```
+
+mod error;
+mod future;
+mod green;
+mod group;
+mod wait;
+
+pub use self::error::JobError;
+pub use self::future::Future;
+pub use self::green::Pool;
+pub use self::group::Group;
+pub use self::wait::{AsCompleted, Until, as_completed, wait};
+
+/// What becomes of the jobs of a pool that takes no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// They are done, and waited for. Python's `shutdown()`.
+    Wait,
+    /// They are done, and not waited for. Python's `shutdown(wait=False)`.
+    Detach,
+    /// They are cancelled, and waited for. Python's `shutdown(cancel_futures=True)`, which lets
+    /// those run on that have begun.
+    Cancel,
+}
