@@ -19,12 +19,16 @@ mod error;
 mod future;
 mod green;
 mod group;
+mod imap;
+mod spread;
 mod wait;
 
 pub use self::error::JobError;
 pub use self::future::Future;
 pub use self::green::Pool;
 pub use self::group::Group;
+pub use self::imap::Imap;
+pub use self::spread::Spread;
 pub use self::wait::{AsCompleted, Until, as_completed, wait};
 
 /// What becomes of the jobs of a pool that takes no more.

@@ -1,6 +1,7 @@
 //! The pool of green threads.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 use super::future::{Core, Duty, Stop};
 use super::group::{Members, Membership};
-use super::{Future, JobError, Shutdown};
+use super::imap::{self, Imap};
+use super::{Future, JobError, Shutdown, Spread};
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
 use crate::thread::{self, Thread};
@@ -113,7 +115,8 @@ impl Pool {
         if let Some(place) = self.inner.try_take() {
             self.start(&core, place, f);
         } else if by_job || self.inner.members.contains_caller() {
-            Duty::new(&core).fulfil(f);
+            let duty = Duty::new(&core);
+            self.inner.members.with_caller(|| duty.fulfil(f));
         } else if let Some(place) = self.inner.take() {
             self.start(&core, place, f);
         } else {
@@ -227,6 +230,161 @@ impl Pool {
         job
     }
 
+    /// Calls `f` with each item, in jobs of their own, and returns the values in the order of the
+    /// items. Items are pulled as there are places. gevent's `map`.
+    ///
+    /// The first panic of a job comes out here, and the other jobs are cancelled; likewise if the
+    /// caller unwinds meanwhile, or `items` panics. Tuples are taken apart by the closure, or by
+    /// [`starmap`](Pool::starmap).
+    ///
+    /// ```
+    /// use sedge::pool::Pool;
+    ///
+    /// sedge::run(|| {
+    ///     let products = Pool::new(4).map(|(a, b)| a * b, [(1, 2), (3, 4), (5, 6)]);
+    ///     assert_eq!(products, [2, 12, 30]);
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `f` or `items`, and as [`spawn`](Pool::spawn).
+    #[track_caller]
+    pub fn map<F, I, R>(&self, f: F, items: I) -> Vec<R>
+    where
+        F: Fn(I::Item) -> R + 'static,
+        I: IntoIterator<Item: 'static>,
+        R: 'static,
+    {
+        let values = imap::map(items, self.size(), self.submit(f), Ok::<R, Infallible>);
+        values.unwrap_or_else(|never| match never {})
+    }
+
+    /// As [`map`](Pool::map), for an `f` that may fail.
+    ///
+    /// ```
+    /// use sedge::pool::Pool;
+    ///
+    /// sedge::run(|| {
+    ///     let parse = |text: &str| text.parse::<u32>();
+    ///     assert_eq!(Pool::new(2).try_map(parse, ["1", "2"]), Ok(vec![1, 2]));
+    ///     assert!(Pool::new(2).try_map(parse, ["1", "two"]).is_err());
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first that comes about; the other jobs are then cancelled.
+    ///
+    /// # Panics
+    ///
+    /// As [`map`](Pool::map).
+    #[track_caller]
+    pub fn try_map<F, I, R, E>(&self, f: F, items: I) -> Result<Vec<R>, E>
+    where
+        F: Fn(I::Item) -> Result<R, E> + 'static,
+        I: IntoIterator<Item: 'static>,
+        R: 'static,
+        E: 'static,
+    {
+        imap::map(items, self.size(), self.submit(f), |result| result)
+    }
+
+    /// As [`map`](Pool::map), for an `f` that takes the parts of each tuple. Python's `starmap`.
+    ///
+    /// ```
+    /// use sedge::pool::Pool;
+    ///
+    /// sedge::run(|| {
+    ///     let powers = Pool::new(2).starmap(u32::pow, [(2, 5), (3, 2)]);
+    ///     assert_eq!(powers, [32, 9]);
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`map`](Pool::map).
+    #[track_caller]
+    pub fn starmap<F, I, R>(&self, f: F, items: I) -> Vec<R>
+    where
+        F: 'static,
+        I: IntoIterator<Item: Spread<F, Output = R> + 'static>,
+        R: 'static,
+    {
+        self.map(move |item: I::Item| item.spread(&f), items)
+    }
+
+    /// The values of `f` for each item, in the order of the items; see [`Imap`]. gevent's `imap`.
+    ///
+    /// ```
+    /// use sedge::pool::Pool;
+    ///
+    /// sedge::run(|| {
+    ///     let squares = Pool::new(8).imap(|n: u64| n * n, 1..); // no end of them
+    ///     assert_eq!(squares.take(3).collect::<Vec<_>>(), [1, 4, 9]);
+    /// });
+    /// ```
+    pub fn imap<F, I, R>(&self, f: F, items: I) -> Imap<I::IntoIter, R>
+    where
+        F: Fn(I::Item) -> R + 'static,
+        I: IntoIterator<Item: 'static, IntoIter: 'static>,
+        R: 'static,
+    {
+        self.imap_in(true, f, items)
+    }
+
+    /// As [`imap`](Pool::imap), in the order in which the jobs end. gevent's `imap_unordered`.
+    ///
+    /// ```
+    /// use sedge::pool::Pool;
+    /// use std::time::Duration;
+    ///
+    /// sedge::run(|| {
+    ///     let sleep = |ms| {
+    ///         sedge::sleep(Duration::from_millis(ms));
+    ///         ms
+    ///     };
+    ///     let order = Pool::new(2).imap_unordered(sleep, [30, 1, 2]);
+    ///     assert_eq!(order.collect::<Vec<_>>(), [1, 2, 30]);
+    /// });
+    /// ```
+    pub fn imap_unordered<F, I, R>(&self, f: F, items: I) -> Imap<I::IntoIter, R>
+    where
+        F: Fn(I::Item) -> R + 'static,
+        I: IntoIterator<Item: 'static, IntoIter: 'static>,
+        R: 'static,
+    {
+        self.imap_in(false, f, items)
+    }
+
+    fn imap_in<F, I, R>(&self, ordered: bool, f: F, items: I) -> Imap<I::IntoIter, R>
+    where
+        F: Fn(I::Item) -> R + 'static,
+        I: IntoIterator<Item: 'static, IntoIter: 'static>,
+        R: 'static,
+    {
+        let (f, pool, consumer) = (Rc::new(f), self.clone(), self.clone());
+        let by_job = move || consumer.inner.members.contains_caller();
+        let submit = move |by_job, item| {
+            let f = Rc::clone(&f);
+            pool.spawn_from(by_job, move || f(item))
+        };
+        Imap::new(items.into_iter(), self.size(), ordered, by_job, submit)
+    }
+
+    fn submit<F, A, R>(&self, f: F) -> impl FnMut(A) -> Future<R>
+    where
+        F: Fn(A) -> R + 'static,
+        A: 'static,
+        R: 'static,
+    {
+        let f = Rc::new(f);
+        move |item| {
+            let f = Rc::clone(&f);
+            self.spawn(move || f(item))
+        }
+    }
+
     /// How many jobs may run at once.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -320,11 +478,6 @@ impl Pool {
             self.inner.state.get() == State::Open,
             "the pool was shut down and takes no more jobs"
         );
-    }
-
-    /// Whether the caller is one of its jobs.
-    pub(super) fn runs_caller(&self) -> bool {
-        self.inner.members.contains_caller()
     }
 }
 

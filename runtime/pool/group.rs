@@ -223,6 +223,23 @@ impl Members {
         self.threads().iter().for_each(Thread::cancel);
     }
 
+    /// Runs `f` with the caller as a member.
+    pub(super) fn with_caller<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Leave<'a>(&'a Members, Thread);
+
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.remove(&self.1);
+            }
+        }
+
+        let caller = thread::current();
+        let leave = self.add(&caller).then(|| Leave(self, caller));
+        let value = f();
+        drop(leave);
+        value
+    }
+
     #[track_caller]
     pub(super) fn refuse_member(&self) {
         assert!(
