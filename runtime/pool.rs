@@ -16,29 +16,21 @@
 //! ```
 
 mod error;
+mod executor;
 mod future;
 mod green;
 mod group;
 mod imap;
 mod spread;
+mod threads;
 mod wait;
 
 pub use self::error::JobError;
+pub use self::executor::{Executor, Shutdown};
 pub use self::future::Future;
 pub use self::green::Pool;
 pub use self::group::Group;
 pub use self::imap::Imap;
 pub use self::spread::Spread;
+pub use self::threads::ThreadPool;
 pub use self::wait::{AsCompleted, Until, as_completed, wait};
-
-/// What becomes of the jobs of a pool that takes no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shutdown {
-    /// They are done, and waited for. Python's `shutdown()`.
-    Wait,
-    /// They are done, and not waited for. Python's `shutdown(wait=False)`.
-    Detach,
-    /// They are cancelled, and waited for. Python's `shutdown(cancel_futures=True)`, which lets
-    /// those run on that have begun.
-    Cancel,
-}

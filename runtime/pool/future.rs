@@ -177,23 +177,22 @@ impl<T> Duty<T> {
     /// Runs the job here. Its panic becomes the outcome, an interrupt goes on.
     pub(super) fn fulfil(self, job: impl FnOnce() -> T) {
         match catch(job) {
-            Ok(value) => self.complete(Ok(value)),
+            // What nobody wants is dropped here, on the job's green thread.
+            Ok(value) => drop(self.complete(Ok(value))),
             Err(payload) if is_interrupt(&payload) => {
                 drop(self);
                 thread::resume(payload);
             }
             Err(payload) => {
                 report_panic(&payload);
-                self.complete(Err(Some(payload)));
+                drop(self.complete(Err(Some(payload))));
             }
         }
     }
 
-    pub(super) fn complete(mut self, result: Result<T, Option<Payload>>) {
-        if let Some(core) = self.0.take() {
-            // What nobody wants is dropped here, on the job's green thread.
-            core.complete(result);
-        }
+    /// As [`Core::complete`].
+    pub(super) fn complete(mut self, result: Result<T, Option<Payload>>) -> Option<Outcome<T>> {
+        self.0.take()?.complete(result)
     }
 }
 
