@@ -89,7 +89,9 @@ impl Data {
     fn join(&self, at: &'static Location<'static>) {
         self.owner.set(scheduler::with(Scheduler::current));
         let are_gone = || self.running.borrow().is_empty();
-        unwind::park_until_free(self, at, None, are_gone);
+        if let Err(deadlock) = unwind::park_until_free(self, at, None, are_gone) {
+            panic!("{deadlock}");
+        }
     }
 
     fn cancel_all(&self) {
