@@ -151,7 +151,7 @@ impl ThreadPool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.handle().spawn(f)
+        self.handle().spawn(Location::caller(), f)
     }
 
     /// What `imap` keeps: it must not keep the pool from being dropped.
@@ -207,7 +207,7 @@ impl Drop for ThreadPool {
             // The OS threads did not come along, and somebody may have held the books.
             return;
         }
-        if std::thread::panicking() {
+        if scheduler::is_unwinding() {
             self.cancel();
             self.shared.close();
         } else if self.shared.is_mine() {
@@ -236,7 +236,7 @@ struct Handle {
 
 impl Handle {
     #[track_caller]
-    fn spawn<F, T>(&self, f: F) -> Future<T>
+    fn spawn<F, T>(&self, at: &'static Location<'static>, f: F) -> Future<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
@@ -247,7 +247,7 @@ impl Handle {
             "the OS threads of a sedge thread pool did not come along into this forked child; make \
              a new pool here, or exec after fork"
         );
-        let core = Core::new(Location::caller());
+        let core = Core::new(at);
         if self.shared.is_mine() {
             Duty::new(&core).fulfil(f);
             return Future::new(core);

@@ -141,11 +141,13 @@ fn a_panic_of_a_job_is_its_result_and_frees_its_place() {
         assert_eq!(error.message(), Some("one"));
         assert_eq!(error.submitted_at().file(), file!());
         assert_eq!(panic_of(|| pool.apply(|| panic!("two"))), "two");
+        let text = panic_of(|| pool.map(|number| assert_eq!(number, 0), [1]));
+        assert!(text.contains("left: 1"), "{text}");
         drop(pool.spawn(|| panic!("nobody looks")));
         pool.join();
         assert_eq!(pool.apply(|| 3), 3);
     });
-    assert_eq!(panics.get(), 3);
+    assert_eq!(panics.get(), 4);
 }
 
 #[test]
@@ -221,7 +223,7 @@ fn no_place_is_lost_whenever_a_job_or_who_waits_for_a_place_is_cancelled() {
             let pool = pool.clone();
             sedge::spawn(move || {
                 for _ in 0..2 {
-                    let _ = pool.apply(sedge::yield_now);
+                    pool.apply(sedge::yield_now);
                 }
             })
         };

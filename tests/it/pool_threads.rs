@@ -77,7 +77,7 @@ fn callbacks_run_on_green_threads_of_the_scheduler_that_submitted() {
             |()| (),
             move |error| {
                 bad.add(error.message().unwrap());
-                thread::current();
+                assert_eq!(std::thread::current().id(), here);
             },
         );
         job.wait();
