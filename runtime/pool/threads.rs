@@ -40,7 +40,8 @@ type Job = Box<dyn FnOnce() + Send>;
 /// does it in place.
 ///
 /// An OS thread cannot be unwound from outside, so a job that has begun runs to its end, cancelled
-/// or not. A panic of a job is printed, is in its future, and does not end the OS thread.
+/// or not. A panic of a job is printed there, is in its future, and does not end the OS thread;
+/// [`Config::on_panic`](crate::Config::on_panic), which is for green threads, does not see it.
 ///
 /// **Dropping** the pool waits for its jobs, as leaving Python's `with` does, while other green
 /// threads run. If the one that drops it is unwinding, the queue is cancelled and nothing waited

@@ -166,14 +166,13 @@ impl Pool {
     ///
     /// ```
     /// use sedge::pool::Pool;
-    /// use std::time::Duration;
     ///
     /// sedge::run(|| {
-    ///     let sleep = |ms| {
-    ///         sedge::sleep(Duration::from_millis(ms));
-    ///         ms
+    ///     let wait = |turns| {
+    ///         (0..turns).for_each(|_| sedge::yield_now());
+    ///         turns
     ///     };
-    ///     let order = Pool::new(2).imap_unordered(sleep, [30, 1, 2]);
+    ///     let order = Pool::new(2).imap_unordered(wait, [30, 1, 2]);
     ///     assert_eq!(order.collect::<Vec<_>>(), [1, 2, 30]);
     /// });
     /// ```
