@@ -238,6 +238,25 @@ fn no_place_is_lost_whenever_a_job_or_who_waits_for_a_place_is_cancelled() {
 }
 
 #[test]
+fn no_place_is_lost_whenever_a_job_with_another_in_place_is_cancelled() {
+    cancel_at_each_moment(|aim| {
+        let pool = Pool::new(1);
+        let inner = pool.clone();
+        let job = pool.spawn(move || {
+            let deep = inner.clone();
+            let twice = move |_| deep.map(|_| sedge::yield_now(), 0..2).len();
+            inner.imap_unordered(twice, 0..2).sum::<usize>()
+        });
+        aim.at_thread(pool.threads().remove(0));
+        if let Ok(count) = job.result() {
+            assert_eq!(count, 4);
+        }
+        pool.join();
+        assert_eq!((pool.free_count(), pool.threads().len()), (1, 0));
+    });
+}
+
+#[test]
 fn never_more_jobs_run_than_the_pool_has_places() {
     seeds(|seed| {
         let mut dice = Dice::new(seed);

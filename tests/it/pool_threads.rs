@@ -231,6 +231,30 @@ fn a_job_that_gives_work_to_its_own_pool_does_it_in_place() {
 }
 
 #[test]
+fn an_iterator_hands_out_twice_as_many_jobs_as_there_are_os_threads() {
+    util::run(|| {
+        let (pool, go, running) = busy();
+        let mut results = pool.imap(|number| number, 0..100);
+        assert!(sedge::timeout(ms(5), || results.next()).is_err());
+        assert_eq!(pool.queued(), 2);
+        drop(go);
+        running.result().unwrap();
+        assert!(results.eq(0..100));
+    });
+}
+
+#[test]
+fn an_iterator_whose_pool_was_shut_down_says_so() {
+    util::run(|| {
+        let pool = ThreadPool::new(1);
+        let mut results = pool.imap(|number| number, 0..100);
+        results.next();
+        drop(pool);
+        assert!(panic_of(|| results.by_ref().count()).contains("was shut down"));
+    });
+}
+
+#[test]
 fn several_schedulers_share_a_pool_and_each_gets_its_own_results() {
     let _watchdog = Watchdog::new();
     let pool = Arc::new(ThreadPool::new(2));

@@ -150,6 +150,7 @@ impl ThreadPool {
     }
 
     /// The values of `f` for each item, in the order of the items; see [`Imap`]. gevent's `imap`.
+    /// Once the pool is dropped, or shut down, the iterator panics where it would submit another.
     ///
     /// ```
     /// use sedge::pool::ThreadPool;
