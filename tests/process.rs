@@ -8,11 +8,13 @@
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::panic::AssertUnwindSafe;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use sedge::generator::{self, Generator};
+use sedge::pool::ThreadPool;
 use sedge::sync::{Mutex, TryLockError};
 use sedge::thread::{self, Builder, Remote};
 use sedge::{Config, Reason, StackGuard, State};
@@ -595,6 +597,25 @@ fn a_forked_child_that_goes_on_with_green_threads_dies_and_says_why() {
         "{}",
         end.stderr
     );
+}
+
+#[test]
+fn a_thread_pool_in_a_forked_child_says_so_and_is_dropped_without_a_wait() {
+    static POOL: std::sync::Mutex<Option<ThreadPool>> = std::sync::Mutex::new(None);
+    let scene = || {
+        let pool = ThreadPool::new(1);
+        sedge::run(|| pool.apply(|| ()));
+        *POOL.lock().unwrap() = Some(pool);
+        let status = forked(|| {
+            let pool = POOL.lock().unwrap().take().unwrap();
+            let submit = AssertUnwindSafe(|| sedge::run(|| pool.apply(|| ())));
+            assert!(std::panic::catch_unwind(submit).is_err());
+            drop(pool);
+        });
+        assert_eq!(status, 0);
+    };
+    let name = "a_thread_pool_in_a_forked_child_says_so_and_is_dropped_without_a_wait";
+    play(name, scene).with_code(0).says("make a new pool here");
 }
 
 #[test]

@@ -17,11 +17,11 @@ pub enum Shutdown {
 /// A pool that runs plain functions: what is common to green threads, OS threads and processes.
 /// Python's `concurrent.futures.Executor`.
 ///
-/// Each pool asks something else of a job: one of green threads nothing, one of OS threads that it
-/// be `Send`, one of processes that it can be written down. A function that captures nothing, with
-/// its argument, suits all three; what must hold of argument `A` and result `R` says the pool that
-/// implements this for them. A closure that captures nothing will do as the function. For jobs that
-/// capture, use the methods of the pools themselves.
+/// Each kind of pool asks something else of its jobs: green threads nothing, OS threads that they
+/// be `Send`, processes that they can be written down and read. A function that captures nothing,
+/// called with an argument, suits all three, and each pool implements this trait for the arguments
+/// `A` and results `R` that it can take. A closure will do as the function if it captures nothing.
+/// For jobs that capture, there are the methods of the pools themselves.
 ///
 /// ```
 /// use sedge::pool::{Executor, Pool, ThreadPool};

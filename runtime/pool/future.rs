@@ -401,8 +401,8 @@ impl<T: 'static> Future<T> {
         }
     }
 
-    /// Waits for the value, and goes on unwinding with the job's panic if there is none. If this one
-    /// unwinds first, the job is cancelled.
+    /// Waits for the value, and goes on unwinding with the job's panic if there is none. If this
+    /// one unwinds first, the job is cancelled.
     #[track_caller]
     pub(super) fn into_value(self) -> T {
         struct Abandon<'a, T: 'static>(&'a Future<T>);

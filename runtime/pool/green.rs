@@ -1,7 +1,8 @@
 //! The pool of green threads.
 
+mod verbs;
+
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
@@ -9,8 +10,7 @@ use std::time::Duration;
 
 use super::future::{Core, Duty, Stop};
 use super::group::{Members, Membership};
-use super::imap::{self, Imap};
-use super::{Future, JobError, Shutdown, Spread};
+use super::{Future, Shutdown};
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
 use crate::thread::{self, Thread};
@@ -100,18 +100,18 @@ impl Pool {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        self.spawn_from(false, f)
+        self.spawn_from(false, Location::caller(), f)
     }
 
     /// As [`spawn`](Pool::spawn); one who works for a job of this pool is like that job.
     #[track_caller]
-    pub(super) fn spawn_from<F, T>(&self, by_job: bool, f: F) -> Future<T>
+    fn spawn_from<F, T>(&self, by_job: bool, at: &'static Location<'static>, f: F) -> Future<T>
     where
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
         self.refuse_closed();
-        let core = Core::new(Location::caller());
+        let core = Core::new(at);
         if let Some(place) = self.inner.try_take() {
             self.start(&core, place, f);
         } else if by_job || self.inner.members.contains_caller() {
@@ -179,210 +179,6 @@ impl Pool {
         let handle = thread::spawn(job);
         core.stop_by(Stop::Thread(handle.thread().clone()));
         self.inner.members.add(handle.thread());
-    }
-
-    /// Runs `f` in the pool and waits for its value. A panic of `f` comes out here. If the caller
-    /// unwinds while it waits, `f` is cancelled. gevent's `apply`.
-    ///
-    /// # Panics
-    ///
-    /// With `f`'s panic; if `f` was cancelled; and as [`spawn`](Pool::spawn).
-    #[track_caller]
-    pub fn apply<F, T>(&self, f: F) -> T
-    where
-        F: FnOnce() -> T + 'static,
-        T: 'static,
-    {
-        self.spawn(f).into_value()
-    }
-
-    /// As [`spawn`](Pool::spawn), and calls `on_value` or `on_error` with what comes out, as
-    /// [`Future::add_done_callback`] does. gevent's `apply_async`.
-    ///
-    /// ```
-    /// use sedge::pool::Pool;
-    ///
-    /// sedge::run(|| {
-    ///     let print = |value: &u32| println!("{value}");
-    ///     Pool::new(2).apply_async(|| 6 * 7, print, |error| eprintln!("{error}")).wait();
-    /// });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// As [`spawn`](Pool::spawn).
-    #[track_caller]
-    pub fn apply_async<F, T>(
-        &self,
-        f: F,
-        on_value: impl FnOnce(&T) + 'static,
-        on_error: impl FnOnce(&JobError) + 'static,
-    ) -> Future<T>
-    where
-        F: FnOnce() -> T + 'static,
-        T: 'static,
-    {
-        let job = self.spawn(f);
-        job.add_done_callback(|result| match result {
-            Ok(value) => on_value(value),
-            Err(error) => on_error(error),
-        });
-        job
-    }
-
-    /// Calls `f` with each item, in jobs of their own, and returns the values in the order of the
-    /// items. Items are pulled as there are places. gevent's `map`.
-    ///
-    /// The first panic of a job comes out here, and the other jobs are cancelled; likewise if the
-    /// caller unwinds meanwhile, or `items` panics. Tuples are taken apart by the closure, or by
-    /// [`starmap`](Pool::starmap).
-    ///
-    /// ```
-    /// use sedge::pool::Pool;
-    ///
-    /// sedge::run(|| {
-    ///     let products = Pool::new(4).map(|(a, b)| a * b, [(1, 2), (3, 4), (5, 6)]);
-    ///     assert_eq!(products, [2, 12, 30]);
-    /// });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// With the panic of `f` or `items`, and as [`spawn`](Pool::spawn).
-    #[track_caller]
-    pub fn map<F, I, R>(&self, f: F, items: I) -> Vec<R>
-    where
-        F: Fn(I::Item) -> R + 'static,
-        I: IntoIterator<Item: 'static>,
-        R: 'static,
-    {
-        let values = imap::map(items, self.size(), self.submit(f), Ok::<R, Infallible>);
-        values.unwrap_or_else(|never| match never {})
-    }
-
-    /// As [`map`](Pool::map), for an `f` that may fail.
-    ///
-    /// ```
-    /// use sedge::pool::Pool;
-    ///
-    /// sedge::run(|| {
-    ///     let parse = |text: &str| text.parse::<u32>();
-    ///     assert_eq!(Pool::new(2).try_map(parse, ["1", "2"]), Ok(vec![1, 2]));
-    ///     assert!(Pool::new(2).try_map(parse, ["1", "two"]).is_err());
-    /// });
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The first that comes about; the other jobs are then cancelled.
-    ///
-    /// # Panics
-    ///
-    /// As [`map`](Pool::map).
-    #[track_caller]
-    pub fn try_map<F, I, R, E>(&self, f: F, items: I) -> Result<Vec<R>, E>
-    where
-        F: Fn(I::Item) -> Result<R, E> + 'static,
-        I: IntoIterator<Item: 'static>,
-        R: 'static,
-        E: 'static,
-    {
-        imap::map(items, self.size(), self.submit(f), |result| result)
-    }
-
-    /// As [`map`](Pool::map), for an `f` that takes the parts of each tuple. Python's `starmap`.
-    ///
-    /// ```
-    /// use sedge::pool::Pool;
-    ///
-    /// sedge::run(|| {
-    ///     let powers = Pool::new(2).starmap(u32::pow, [(2, 5), (3, 2)]);
-    ///     assert_eq!(powers, [32, 9]);
-    /// });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// As [`map`](Pool::map).
-    #[track_caller]
-    pub fn starmap<F, I, R>(&self, f: F, items: I) -> Vec<R>
-    where
-        F: 'static,
-        I: IntoIterator<Item: Spread<F, Output = R> + 'static>,
-        R: 'static,
-    {
-        self.map(move |item: I::Item| item.spread(&f), items)
-    }
-
-    /// The values of `f` for each item, in the order of the items; see [`Imap`]. gevent's `imap`.
-    ///
-    /// ```
-    /// use sedge::pool::Pool;
-    ///
-    /// sedge::run(|| {
-    ///     let squares = Pool::new(8).imap(|n: u64| n * n, 1..); // no end of them
-    ///     assert_eq!(squares.take(3).collect::<Vec<_>>(), [1, 4, 9]);
-    /// });
-    /// ```
-    pub fn imap<F, I, R>(&self, f: F, items: I) -> Imap<I::IntoIter, R>
-    where
-        F: Fn(I::Item) -> R + 'static,
-        I: IntoIterator<Item: 'static, IntoIter: 'static>,
-        R: 'static,
-    {
-        self.imap_in(true, f, items)
-    }
-
-    /// As [`imap`](Pool::imap), in the order in which the jobs end. gevent's `imap_unordered`.
-    ///
-    /// ```
-    /// use sedge::pool::Pool;
-    /// use std::time::Duration;
-    ///
-    /// sedge::run(|| {
-    ///     let sleep = |ms| {
-    ///         sedge::sleep(Duration::from_millis(ms));
-    ///         ms
-    ///     };
-    ///     let order = Pool::new(2).imap_unordered(sleep, [30, 1, 2]);
-    ///     assert_eq!(order.collect::<Vec<_>>(), [1, 2, 30]);
-    /// });
-    /// ```
-    pub fn imap_unordered<F, I, R>(&self, f: F, items: I) -> Imap<I::IntoIter, R>
-    where
-        F: Fn(I::Item) -> R + 'static,
-        I: IntoIterator<Item: 'static, IntoIter: 'static>,
-        R: 'static,
-    {
-        self.imap_in(false, f, items)
-    }
-
-    fn imap_in<F, I, R>(&self, ordered: bool, f: F, items: I) -> Imap<I::IntoIter, R>
-    where
-        F: Fn(I::Item) -> R + 'static,
-        I: IntoIterator<Item: 'static, IntoIter: 'static>,
-        R: 'static,
-    {
-        let (f, pool, consumer) = (Rc::new(f), self.clone(), self.clone());
-        let by_job = move || consumer.inner.members.contains_caller();
-        let submit = move |by_job, item| {
-            let f = Rc::clone(&f);
-            pool.spawn_from(by_job, move || f(item))
-        };
-        Imap::new(items.into_iter(), self.size(), ordered, by_job, submit)
-    }
-
-    fn submit<F, A, R>(&self, f: F) -> impl FnMut(A) -> Future<R>
-    where
-        F: Fn(A) -> R + 'static,
-        A: 'static,
-        R: 'static,
-    {
-        let f = Rc::new(f);
-        move |item| {
-            let f = Rc::clone(&f);
-            self.spawn(move || f(item))
-        }
     }
 
     /// How many jobs may run at once.

@@ -280,7 +280,7 @@ pub(super) fn map<A, T: 'static, R, E>(
 ) -> Result<Vec<R>, E> {
     let flight = Mapping(Flight::new());
     let mut items = items.into_iter();
-    let mut values: Vec<Option<R>> = Vec::with_capacity(items.size_hint().0);
+    let mut values: Vec<Option<R>> = Vec::new();
     let mut open = true;
     loop {
         while open && flight.0.jobs.borrow().len() < at_once {

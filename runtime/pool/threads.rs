@@ -40,7 +40,8 @@ type Job = Box<dyn FnOnce() + Send>;
 /// does it in place.
 ///
 /// An OS thread cannot be unwound from outside, so a job that has begun runs to its end, cancelled
-/// or not. A panic of a job is printed, is in its future, and does not end the OS thread.
+/// or not. A panic of a job is printed there, is in its future, and does not end the OS thread;
+/// [`Config::on_panic`](crate::Config::on_panic), which is for green threads, does not see it.
 ///
 /// **Dropping** the pool waits for its jobs, as leaving Python's `with` does, while other green
 /// threads run. If the one that drops it is unwinding, the queue is cancelled and nothing waited
@@ -151,7 +152,7 @@ impl ThreadPool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.handle().spawn(f)
+        self.handle().spawn(Location::caller(), f)
     }
 
     /// What `imap` keeps: it must not keep the pool from being dropped.
@@ -207,7 +208,7 @@ impl Drop for ThreadPool {
             // The OS threads did not come along, and somebody may have held the books.
             return;
         }
-        if std::thread::panicking() {
+        if scheduler::is_unwinding() {
             self.cancel();
             self.shared.close();
         } else if self.shared.is_mine() {
@@ -236,7 +237,7 @@ struct Handle {
 
 impl Handle {
     #[track_caller]
-    fn spawn<F, T>(&self, f: F) -> Future<T>
+    fn spawn<F, T>(&self, at: &'static Location<'static>, f: F) -> Future<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
@@ -247,7 +248,7 @@ impl Handle {
             "the OS threads of a sedge thread pool did not come along into this forked child; make \
              a new pool here, or exec after fork"
         );
-        let core = Core::new(Location::caller());
+        let core = Core::new(at);
         if self.shared.is_mine() {
             Duty::new(&core).fulfil(f);
             return Future::new(core);

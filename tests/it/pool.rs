@@ -141,11 +141,13 @@ fn a_panic_of_a_job_is_its_result_and_frees_its_place() {
         assert_eq!(error.message(), Some("one"));
         assert_eq!(error.submitted_at().file(), file!());
         assert_eq!(panic_of(|| pool.apply(|| panic!("two"))), "two");
+        let text = panic_of(|| pool.map(|number| assert_eq!(number, 0), [1]));
+        assert!(text.contains("left: 1"), "{text}");
         drop(pool.spawn(|| panic!("nobody looks")));
         pool.join();
         assert_eq!(pool.apply(|| 3), 3);
     });
-    assert_eq!(panics.get(), 3);
+    assert_eq!(panics.get(), 4);
 }
 
 #[test]
@@ -221,7 +223,7 @@ fn no_place_is_lost_whenever_a_job_or_who_waits_for_a_place_is_cancelled() {
             let pool = pool.clone();
             sedge::spawn(move || {
                 for _ in 0..2 {
-                    let _ = pool.apply(sedge::yield_now);
+                    pool.apply(sedge::yield_now);
                 }
             })
         };
@@ -232,6 +234,25 @@ fn no_place_is_lost_whenever_a_job_or_who_waits_for_a_place_is_cancelled() {
         last.join().unwrap();
         pool.join();
         assert_eq!(pool.free_count(), 1);
+    });
+}
+
+#[test]
+fn no_place_is_lost_whenever_a_job_with_another_in_place_is_cancelled() {
+    cancel_at_each_moment(|aim| {
+        let pool = Pool::new(1);
+        let inner = pool.clone();
+        let job = pool.spawn(move || {
+            let deep = inner.clone();
+            let twice = move |_| deep.map(|_| sedge::yield_now(), 0..2).len();
+            inner.imap_unordered(twice, 0..2).sum::<usize>()
+        });
+        aim.at_thread(pool.threads().remove(0));
+        if let Ok(count) = job.result() {
+            assert_eq!(count, 4);
+        }
+        pool.join();
+        assert_eq!((pool.free_count(), pool.threads().len()), (1, 0));
     });
 }
 

@@ -69,7 +69,13 @@ fn map_ends_with_the_first_panic_and_cancels_the_rest() {
         assert_eq!(panic_of(|| pool.map(job, 0..10)), "number one");
         pool.join();
         assert_eq!(log.take(), ["unwound"; 2]);
-        let half = |n: u32| if n % 2 == 0 { Ok(n / 2) } else { Err(n) };
+        let half = |n: u32| {
+            if n.is_multiple_of(2) {
+                Ok(n / 2)
+            } else {
+                Err(n)
+            }
+        };
         assert_eq!(pool.try_map(half, [2, 4]), Ok(vec![1, 2]));
         assert_eq!(pool.try_map(half, [2, 3, 4]), Err(3));
         assert_eq!(pool.starmap(|a, b, c| a + b * c, [(1, 2, 3)]), [7]);

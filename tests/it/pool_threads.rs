@@ -77,7 +77,7 @@ fn callbacks_run_on_green_threads_of_the_scheduler_that_submitted() {
             |()| (),
             move |error| {
                 bad.add(error.message().unwrap());
-                thread::current();
+                assert_eq!(std::thread::current().id(), here);
             },
         );
         job.wait();
@@ -227,6 +227,30 @@ fn a_job_that_gives_work_to_its_own_pool_does_it_in_place() {
             (mapped, lazy, any)
         });
         assert_eq!(sums, (12, 12, 12));
+    });
+}
+
+#[test]
+fn an_iterator_hands_out_twice_as_many_jobs_as_there_are_os_threads() {
+    util::run(|| {
+        let (pool, go, running) = busy();
+        let mut results = pool.imap(|number| number, 0..100);
+        assert!(sedge::timeout(ms(5), || results.next()).is_err());
+        assert_eq!(pool.queued(), 2);
+        drop(go);
+        running.result().unwrap();
+        assert!(results.eq(0..100));
+    });
+}
+
+#[test]
+fn an_iterator_whose_pool_was_shut_down_says_so() {
+    util::run(|| {
+        let pool = ThreadPool::new(1);
+        let mut results = pool.imap(|number| number, 0..100);
+        results.next();
+        drop(pool);
+        assert!(panic_of(|| results.by_ref().count()).contains("was shut down"));
     });
 }
 

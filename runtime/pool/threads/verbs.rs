@@ -1,7 +1,8 @@
-//! What an OS-thread pool does with functions: the verbs of the pool of green threads, for jobs that
-//! are `Send`.
+//! What a pool of OS threads does with functions: the verbs of the pool of green threads, for jobs
+//! that are `Send`.
 
 use std::convert::Infallible;
+use std::panic::Location;
 use std::sync::Arc;
 
 use super::{Handle, ThreadPool};
@@ -123,7 +124,8 @@ impl ThreadPool {
         imap::map(items, self.ahead(), self.handle().each(f), |result| result)
     }
 
-    /// As [`map`](ThreadPool::map), for an `f` that takes the parts of each tuple. Python's `starmap`.
+    /// As [`map`](ThreadPool::map), for an `f` that takes the parts of each tuple. Python's
+    /// `starmap`.
     ///
     /// ```
     /// use sedge::pool::ThreadPool;
@@ -148,15 +150,18 @@ impl ThreadPool {
     }
 
     /// The values of `f` for each item, in the order of the items; see [`Imap`]. gevent's `imap`.
+    /// Once the pool is dropped, or shut down, the iterator panics where it would submit another.
     ///
     /// ```
     /// use sedge::pool::ThreadPool;
     ///
     /// sedge::run(|| {
-    ///     let squares = ThreadPool::new(8).imap(|n: u64| n * n, 1..); // no end of them
+    ///     let pool = ThreadPool::new(8); // which the iterator must not outlive
+    ///     let squares = pool.imap(|n: u64| n * n, 1..); // no end of them
     ///     assert_eq!(squares.take(3).collect::<Vec<_>>(), [1, 4, 9]);
     /// });
     /// ```
+    #[track_caller]
     pub fn imap<F, I, R>(&self, f: F, items: I) -> Imap<I::IntoIter, R>
     where
         F: Fn(I::Item) -> R + Send + Sync + 'static,
@@ -166,7 +171,8 @@ impl ThreadPool {
         self.imap_in(true, f, items)
     }
 
-    /// As [`imap`](ThreadPool::imap), in the order in which the jobs end. gevent's `imap_unordered`.
+    /// As [`imap`](ThreadPool::imap), in the order in which the jobs end. gevent's
+    /// `imap_unordered`.
     ///
     /// ```
     /// use sedge::pool::ThreadPool;
@@ -177,10 +183,11 @@ impl ThreadPool {
     ///         std::thread::sleep(Duration::from_millis(ms));
     ///         ms
     ///     };
-    ///     let order = ThreadPool::new(2).imap_unordered(sleep, [30, 1, 2]);
-    ///     assert_eq!(order.collect::<Vec<_>>(), [1, 2, 30]);
+    ///     let pool = ThreadPool::new(2);
+    ///     assert_eq!(pool.imap_unordered(sleep, [30, 1, 2]).max(), Some(30));
     /// });
     /// ```
+    #[track_caller]
     pub fn imap_unordered<F, I, R>(&self, f: F, items: I) -> Imap<I::IntoIter, R>
     where
         F: Fn(I::Item) -> R + Send + Sync + 'static,
@@ -190,6 +197,7 @@ impl ThreadPool {
         self.imap_in(false, f, items)
     }
 
+    #[track_caller]
     fn imap_in<F, I, R>(&self, ordered: bool, f: F, items: I) -> Imap<I::IntoIter, R>
     where
         F: Fn(I::Item) -> R + Send + Sync + 'static,
@@ -211,16 +219,17 @@ impl ThreadPool {
 
 impl Handle {
     /// Submits a job for each item.
+    #[track_caller]
     fn each<F, A, R>(self, f: F) -> impl FnMut(A) -> Future<R>
     where
         F: Fn(A) -> R + Send + Sync + 'static,
         A: Send + 'static,
         R: Send + 'static,
     {
-        let f = Arc::new(f);
+        let (f, at) = (Arc::new(f), Location::caller());
         move |item| {
             let f = Arc::clone(&f);
-            self.spawn(move || f(item))
+            self.spawn(at, move || f(item))
         }
     }
 }
