@@ -169,6 +169,7 @@ pub mod os;
 
 // Floor 6, services.
 pub mod generator;
+pub mod pool;
 pub mod server;
 
 pub use blocking::blocking;

@@ -13,6 +13,7 @@ mod model;
 mod mpsc;
 mod net;
 mod panics;
+mod pool_resources;
 mod queue;
 mod remote;
 mod run;
