@@ -118,7 +118,7 @@
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | locks, OS threads |
 //! | 5 I/O | [`io`] [`fs`] [`net`] [`os`] | the one retry loop, standard streams; files; sockets |
-//! | 6 services | [`generator`] [`server`] | generators; accept loops that drain |
+//! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

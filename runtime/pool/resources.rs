@@ -47,8 +47,8 @@ pub use builder::ResourcesBuilder;
 /// gevent have none; the words are those of r2d2 and deadpool, as far as they agree.
 ///
 /// The item that was given back last is taken first. If there is none, and there are fewer than
-/// `max`, one is made; else the caller waits, first come, first served. A clone is another handle to
-/// the same pool.
+/// `max`, one is made; else the caller waits, first come, first served. A clone is another handle
+/// to the same pool.
 ///
 /// ```
 /// use sedge::pool::Resources;

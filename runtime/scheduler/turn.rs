@@ -85,13 +85,18 @@ impl Scheduler {
             ..
         } = self;
         stats.polls += 1;
+        let before = ready.len();
         let polled = reactor.poll(timeout, |id| threads::wake(table, ready, stats, id));
         let (events, woken) = polled.expect("epoll_wait on a descriptor of our own");
         stats.events += events as u64;
-        self.cold = self.ready.len();
+        let woken_to = self.ready.len();
         // The addresses first, for all of them: looking up a page that the processor has forgotten
         // takes longer than fetching a line, but several can be looked up at once.
-        (0..self.cold).for_each(|place| self.warm(place, 0..1));
+        (before..woken_to).for_each(|place| self.warm(place, 0..1));
+        if self.cold == before {
+            // Nobody else stands between.
+            self.cold = woken_to;
+        }
         if woken {
             self.read_inbox();
         }

@@ -23,7 +23,7 @@ const MAX: usize = 10;
 /// /// The other side has neither closed nor sent what nobody asked for.
 /// fn is_quiet(stream: &mut TcpStream) -> bool {
 ///     stream.set_nonblocking(true).is_ok()
-///         && matches!(stream.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+///         && stream.peek(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
 ///         && stream.set_nonblocking(false).is_ok()
 /// }
 ///
@@ -89,9 +89,9 @@ impl<T> ResourcesBuilder<T> {
         self
     }
 
-    /// An item that was made longer ago is not handed out any more: it is destroyed when it is given
-    /// back, or if it is idle as by the [idle limit](ResourcesBuilder::idle_limit), whatever the
-    /// minimum.
+    /// An item that was made longer ago is not handed out any more: it is destroyed when it is
+    /// given back, or if it is idle as by the [idle limit](ResourcesBuilder::idle_limit), whatever
+    /// the minimum.
     pub fn max_age(mut self, age: Duration) -> ResourcesBuilder<T> {
         self.limits.age = Some(age);
         self
