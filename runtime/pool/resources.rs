@@ -94,6 +94,9 @@ pub struct Taken<T, E = io::Error> {
 
 type Check<T> = Box<dyn Fn(&mut T) -> bool>;
 
+/// A place, and the item in it if it has one.
+type Claimed<T, E> = (Option<Item<T>>, Place<T, E>);
+
 struct Shared<T, E> {
     create: Box<dyn Fn() -> Result<T, E>>,
     is_healthy: Option<Check<T>>,
@@ -241,8 +244,8 @@ impl<T, E> Resources<T, E> {
         Some((idle.remove(expired)?, self.place()))
     }
 
-    /// A place, if there is one, with the item in it if it has one.
-    fn claim(&self) -> Option<(Option<Item<T>>, Place<T, E>)> {
+    /// What is free, if anything is.
+    fn claim(&self) -> Option<Claimed<T, E>> {
         let item = self.0.idle.borrow_mut().pop_back();
         if item.is_none() {
             let places = self.0.places.get();
@@ -255,7 +258,7 @@ impl<T, E> Resources<T, E> {
     }
 
     #[track_caller]
-    fn wait(&self, deadline: Option<Nanos>) -> Option<(Option<Item<T>>, Place<T, E>)> {
+    fn wait(&self, deadline: Option<Nanos>) -> Option<Claimed<T, E>> {
         let granted = self.0.waiters.wait(Reason::Pool, deadline, None);
         granted.ok().map(|item| (item, self.place()))
     }
