@@ -68,8 +68,8 @@
 //! * What crosses OS threads: sockets, locks, [`channel`]s, [`JoinHandle`] and [`thread::Thread`]
 //!   are not `Send`. Values go through a [`channel::remote`]. Send a
 //!   [`ThreadId`](thread::ThreadId), and wake its owner by [`Remote::unpark`].
-//! * The methods of `std::path::Path` that look at the disk: they block the OS thread, the functions
-//!   of those names in [`fs`] do not.
+//! * The methods of `std::path::Path` that look at the disk: they block the OS thread, the
+//!   functions of those names in [`fs`] do not.
 //! * `std::process`: `Child::wait` and its kin block. Call them in [`blocking()`].
 //!
 //! What else must be known, `docs/caveats.md` in the repository lists: what blocks the OS thread,
@@ -120,8 +120,8 @@
 //! # Several OS threads
 //!
 //! Each may have its own [`run`]; they share the OS threads of [`blocking()`] and the standard
-//! streams, nothing else. A [`Remote`] is the door between them: it is `Send`, and spawns or unparks
-//! green threads of the scheduler it came from. A [`channel::remote`] carries values.
+//! streams, nothing else. A [`Remote`] is the door between them: it is `Send`, and spawns or
+//! unparks green threads of the scheduler it came from. A [`channel::remote`] carries values.
 //!
 //! # The modules in reading order
 //!
