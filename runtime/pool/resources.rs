@@ -4,19 +4,18 @@
 //! is destroyed, so there are never more than `max`, half-made and half-destroyed ones included:
 //!
 //! ```text
-//!           make             give back, nobody waits
-//!   place ───────> taken ───────────────────────────────> idle
-//!     ^              │  ^ └── give back, somebody waits ──┐  │ take: too old, or fails its check
-//!     │              │  └──────────── his now ────────────┘  │
-//!     └── destroyed ─┴───────────────────────────────────────┘
+//!   free ──make──> taken ──give back──> idle ──take──> checked ──good──> taken
+//!    ^              │  └──── somebody waits: his ─────────^ │
+//!    │              │ discarded, unwound, too old           │ bad, too old
+//!    └──────────────┴──────────────── destroy ──────────────┘
 //! ```
 //!
 //! **A place is never lost.** Whoever has one, has a [`Place`], which passes it on when it is
 //! dropped: to the first who waits, or else to the pool. All that is the user's (making, checking,
 //! destroying) runs under one, and may wait, fail, panic or be cancelled. Nothing is borrowed then.
 //!
-//! **Nobody barges in.** What is given back, an item or an empty place, belongs to the first who
-//! waits from that moment on. So if somebody waits, nothing is idle.
+//! **Nobody barges in.** What is given back, an item or a free place, belongs to the first who waits
+//! from that moment on. So if somebody waits, nothing is idle and nothing free.
 //!
 //! **Items are checked by who takes them**, not by who gives them back: that one may be unwinding
 //! and could not wait for an answer, and what was good then need not be so now.
