@@ -14,8 +14,8 @@
 //! dropped: to the first who waits, or else to the pool. All that is the user's (making, checking,
 //! destroying) runs under one, and may wait, fail, panic or be cancelled. Nothing is borrowed then.
 //!
-//! **Nobody barges in.** What is given back, an item or a free place, belongs to the first who waits
-//! from that moment on. So if somebody waits, nothing is idle and nothing free.
+//! **Nobody barges in.** What is given back, an item or a free place, belongs to the first who
+//! waits from that moment on. So if somebody waits, nothing is idle and nothing free.
 //!
 //! **Items are checked by who takes them**, not by who gives them back: that one may be unwinding
 //! and could not wait for an answer, and what was good then need not be so now.
