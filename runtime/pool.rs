@@ -1,26 +1,27 @@
-//! Groups and pools of green threads, futures of their jobs, and pools of resources.
+//! Groups, pools of green threads and of OS threads, the results of their jobs, and pools of
+//! resources.
 //!
 //! | | |
 //! |---|---|
 //! | [`Group`] | green threads that are joined and cancelled together |
-//! | [`Pool`] | at most n jobs at once, each on a green thread: for what waits |
-//! | [`Executor`] | what every pool that runs jobs can do |
-//! | [`Future`] | the result of a job, to come; [`wait`] and [`as_completed`] for several |
+//! | [`Pool`] | at most so many jobs at once, each on a green thread: for what waits |
+//! | [`ThreadPool`] | jobs on OS threads, for what cannot yield |
+//! | [`Executor`] | what both can do |
+//! | [`Future`] | the result of a job, to come; [`wait`](fn@wait) and [`as_completed`] for several |
 //! | [`Resources`] | connections and the like, taken and given back |
-//!
-//! A green thread costs so little that no pool is needed to save it. A pool bounds how many do
-//! something at once: connections to one server, open files, memory of jobs.
-//!
-//! The verbs are those of gevent's pools and of Python's `concurrent.futures`; the function comes
-//! last here, for it is the longest argument. Python's `starmap` is `map` over tuples:
 //!
 //! ```
 //! use sedge::pool::Pool;
+//! use std::time::Duration;
 //!
 //! sedge::run(|| {
-//!     let pool = Pool::new(8);
-//!     let powers = pool.map([(2_u32, 5), (3, 2)], |(base, exponent)| base.pow(exponent));
-//!     assert_eq!(powers, [32, 9]);
+//!     let pool = Pool::new(100); // a hundred at once
+//!     let fetch = |number: u32| {
+//!         sedge::sleep(Duration::from_millis(1)); // a request, say
+//!         number * number
+//!     };
+//!     let sum: u32 = pool.imap(fetch, 1..=1000).sum();
+//!     assert_eq!(sum, 333_833_500);
 //! });
 //! ```
 
@@ -31,13 +32,17 @@ mod green;
 mod group;
 mod imap;
 mod resources;
+mod spread;
+mod threads;
 mod wait;
 
 pub use self::error::JobError;
-pub use self::executor::Executor;
+pub use self::executor::{Executor, Shutdown};
 pub use self::future::Future;
 pub use self::green::Pool;
 pub use self::group::Group;
-pub use self::imap::{Imap, ImapUnordered};
+pub use self::imap::Imap;
 pub use self::resources::{Resources, ResourcesBuilder, Taken};
+pub use self::spread::Spread;
+pub use self::threads::ThreadPool;
 pub use self::wait::{AsCompleted, Until, as_completed, wait};

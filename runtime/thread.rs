@@ -61,8 +61,8 @@ pub(crate) use self::spawn::spawn_link;
 pub use self::spawn::{Builder, spawn, spawn_after};
 pub use self::unwind::shield;
 pub(crate) use self::unwind::{
-    Closed, Payload, Unwinding, catch, contain, is_cancel, is_interrupt, is_timeout,
-    park as park_for, park_for_until, park_until, park_until_free, resume, spend_budget,
+    Closed, Payload, Unwinding, catch, contain, is_interrupt, is_timeout, park as park_for,
+    park_for_until, park_until, park_until_free, resume, spend_budget,
 };
 pub use self::wait::{AsCompleted, as_completed, wait_all, wait_any};
 pub use crate::local::{AccessError, LocalKey};

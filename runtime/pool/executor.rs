@@ -1,62 +1,121 @@
-//! What every pool that runs jobs can do.
+//! What all pools can do.
 
-use std::collections::VecDeque;
+use super::{Future, Pool, ThreadPool};
 
-use super::Future;
+/// What becomes of the jobs of a pool that takes no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// They are done, and waited for. Python's `shutdown()`.
+    Wait,
+    /// They are done, and not waited for. Python's `shutdown(wait=False)`.
+    Detach,
+    /// They are cancelled, and waited for. Python's `shutdown(cancel_futures=True)`, which lets
+    /// those run on that have begun.
+    Cancel,
+}
 
-/// Runs jobs and gives their results: Python's `concurrent.futures.Executor`.
+/// A pool that runs plain functions: what is common to green threads, OS threads and processes.
+/// Python's `concurrent.futures.Executor`.
 ///
-/// A job is a function and its argument, for that is what all executors can take. What they ask of
-/// the argument `A` and the value `T` differs, so both stand in the trait: a [`Pool`](super::Pool)
-/// of green threads asks nothing, one of OS threads would that both are `Send`, and one of
-/// processes that they can be sent as bytes. A closure that captures nothing is such a function.
-/// For one that captures, each pool has verbs of its own, which ask for what that pool needs.
+/// Each pool asks something else of a job: one of green threads nothing, one of OS threads that it
+/// be `Send`, one of processes that it can be written down. A function that captures nothing, with
+/// its argument, suits all three; what must hold of argument `A` and result `R` says the pool that
+/// implements this for them. A closure that captures nothing will do as the function. For jobs that
+/// capture, use the methods of the pools themselves.
 ///
 /// ```
-/// use sedge::pool::{Executor, Pool};
+/// use sedge::pool::{Executor, Pool, ThreadPool};
 ///
-/// fn squares(executor: &impl Executor<u64, u64>) -> Vec<u64> {
-///     executor.map(1..=3, |n| n * n)
+/// fn squares(pool: &impl Executor<u64, u64>) -> Vec<u64> {
+///     pool.map(|n| n * n, 1..=3)
 /// }
 ///
 /// sedge::run(|| {
 ///     assert_eq!(squares(&Pool::new(2)), [1, 4, 9]);
+///     assert_eq!(squares(&ThreadPool::new(2)), [1, 4, 9]);
 /// });
 /// ```
-pub trait Executor<A, T: 'static> {
-    /// Has `f(argument)` run. It may wait until there is room for another job.
-    fn submit(&self, argument: A, f: fn(A) -> T) -> Future<T>;
-
-    /// Takes no more jobs, and waits until those that it has taken have ended.
-    fn shutdown(&self);
-
-    /// Has `f` run on all of `arguments`, and gives the values in their order.
+///
+/// Where the kind of pool is chosen while the program runs, it may be a `dyn Executor`:
+///
+/// ```
+/// use sedge::pool::{Executor, Pool, Shutdown, ThreadPool};
+///
+/// sedge::run(|| {
+///     let pools: [Box<dyn Executor<&str, usize>>; 2] =
+///         [Box::new(Pool::new(2)), Box::new(ThreadPool::new(2))];
+///     for pool in pools {
+///         assert_eq!(pool.submit(str::len, "green").result().unwrap(), 5);
+///         pool.shutdown(Shutdown::Wait);
+///     }
+/// });
+/// ```
+pub trait Executor<A, R: 'static> {
+    /// Calls `f` with `argument` in a job. `spawn` of the pool.
     ///
     /// # Panics
     ///
-    /// With the panic of the first job, in order, that has panicked; the others are cancelled.
-    fn map<I>(&self, arguments: I, f: fn(A) -> T) -> Vec<T>
+    /// As `spawn` of the pool.
+    #[track_caller]
+    fn submit(&self, f: fn(A) -> R, argument: A) -> Future<R>;
+
+    /// Calls `f` with each item, and returns the values in the order of the items. `map` of the
+    /// pool.
+    ///
+    /// # Panics
+    ///
+    /// As `map` of the pool: with the first panic of a job, and the others are cancelled.
+    #[track_caller]
+    fn map<I>(&self, f: fn(A) -> R, items: I) -> Vec<R>
+    where
+        Self: Sized,
+        I: IntoIterator<Item = A>;
+
+    /// Takes no more jobs. `shutdown` of the pool.
+    ///
+    /// # Panics
+    ///
+    /// As `shutdown` of the pool.
+    #[track_caller]
+    fn shutdown(&self, how: Shutdown);
+}
+
+impl<A: 'static, R: 'static> Executor<A, R> for Pool {
+    #[track_caller]
+    fn submit(&self, f: fn(A) -> R, argument: A) -> Future<R> {
+        self.spawn(move || f(argument))
+    }
+
+    #[track_caller]
+    fn map<I>(&self, f: fn(A) -> R, items: I) -> Vec<R>
     where
         I: IntoIterator<Item = A>,
-        Self: Sized,
     {
-        let mut jobs = Abandoning(VecDeque::new());
-        for argument in arguments {
-            jobs.0.push_back(self.submit(argument, f));
-        }
-        let mut values = Vec::with_capacity(jobs.0.len());
-        while let Some(job) = jobs.0.pop_front() {
-            values.push(job.result().unwrap_or_else(|error| error.resume()));
-        }
-        values
+        self.map(f, items)
+    }
+
+    #[track_caller]
+    fn shutdown(&self, how: Shutdown) {
+        self.shutdown(how);
     }
 }
 
-/// Cancels the jobs that are left when it is dropped.
-pub(super) struct Abandoning<T: 'static>(pub(super) VecDeque<Future<T>>);
+impl<A: Send + 'static, R: Send + 'static> Executor<A, R> for ThreadPool {
+    #[track_caller]
+    fn submit(&self, f: fn(A) -> R, argument: A) -> Future<R> {
+        self.spawn(move || f(argument))
+    }
 
-impl<T> Drop for Abandoning<T> {
-    fn drop(&mut self) {
-        self.0.iter().for_each(Future::abandon);
+    #[track_caller]
+    fn map<I>(&self, f: fn(A) -> R, items: I) -> Vec<R>
+    where
+        I: IntoIterator<Item = A>,
+    {
+        self.map(f, items)
+    }
+
+    #[track_caller]
+    fn shutdown(&self, how: Shutdown) {
+        self.shutdown(how);
     }
 }

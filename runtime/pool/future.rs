@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!    pending ── complete ──> settled ── callbacks have run ──> done ── result ──> (taken)
-//!                               └──────── there are none ───────^
+//!                               ^                               │
+//!                               └─── one more callback comes ───┘
 //! ```
 //!
-//! Only [`Future`] can take the outcome, and by value, so as long as one is there the outcome is,
-//! and callbacks may look at it without a borrow that others could run into.
+//! While callbacks look at the outcome, it is on the stack of the green thread that runs them, so
+//! they may do what they like. Only a done future gives it away, and by value: whoever has one
+//! finds the outcome there.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -18,11 +20,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::JobError;
-use super::executor::Abandoning;
 use super::wait::Completions;
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
-use crate::thread::{self, Thread, catch, contain, is_interrupt, report_panic};
+use crate::thread::{
+    self, Payload, Thread, catch, contain, is_interrupt, report_panic, spawn_link,
+};
 use crate::wait_queue::WaitQueue;
 
 /// What a job ends with.
@@ -30,13 +33,14 @@ pub(super) type Outcome<T> = Result<T, JobError>;
 
 type Callback<T> = Box<dyn FnOnce(&Outcome<T>)>;
 
-/// What a job and its [`Future`] share. The job has the duty to complete it.
+/// What a job and its [`Future`] share. The job has the [`Duty`] to complete it.
 pub(super) struct Core<T> {
     state: Cell<State>,
+    failed: Cell<bool>,
     outcome: Cell<Option<Outcome<T>>>,
     submitted_at: &'static Location<'static>,
     stop: RefCell<Stop>,
-    callbacks: RefCell<Vec<Callback<T>>>,
+    callbacks: RefCell<VecDeque<Callback<T>>>,
     waiters: WaitQueue,
     observers: RefCell<Vec<Observer>>,
     waker: Cell<Option<Waker>>,
@@ -55,22 +59,20 @@ enum State {
 pub(super) enum Stop {
     /// Nothing stops it.
     Never,
-    /// It is this green thread's.
+    /// It is this green thread's, which then completes it.
     Thread(Thread),
+    /// Says that nobody wants the value, and the future is done at once.
+    Disown(Rc<dyn Fn()>),
 }
 
-/// Somebody who waits for several futures.
-pub(super) enum Observer {
-    /// Wants to look for himself.
-    Notify(Rc<WaitQueue>),
-    /// Collects the ends of several, of which this is the one with that number.
-    Collect(Rc<Completions>, usize),
-}
+/// Somebody who waits for several futures: number so-and-so of those is this one.
+struct Observer(Rc<Completions>, usize);
 
 impl<T: 'static> Core<T> {
     pub(super) fn new(submitted_at: &'static Location<'static>) -> Rc<Core<T>> {
         Rc::new(Core {
             state: Cell::new(State::Pending),
+            failed: Cell::new(false),
             outcome: Cell::new(None),
             submitted_at,
             stop: RefCell::new(Stop::Never),
@@ -82,73 +84,46 @@ impl<T: 'static> Core<T> {
     }
 
     pub(super) fn stop_by(&self, stop: Stop) {
-        self.stop.replace(stop);
+        *self.stop.borrow_mut() = stop;
     }
 
-    /// The green thread that the job runs on, if it has one of its own.
-    pub(super) fn thread(&self) -> Option<Thread> {
-        match &*self.stop.borrow() {
-            Stop::Thread(thread) => Some(thread.clone()),
-            Stop::Never => None,
-        }
-    }
-
-    /// Ends the job. Whatever comes after the first time is dropped.
-    pub(super) fn complete(self: Rc<Self>, outcome: Result<T, Option<thread::Payload>>) {
-        if self.state.get() != State::Pending {
-            return;
-        }
-        let outcome = outcome.map_err(|payload| match payload {
+    /// Ends the job; without a value or a payload it was cancelled. Gives back what nobody wants:
+    /// what comes after the first time, or when the job is detached.
+    pub(super) fn complete(
+        self: Rc<Self>,
+        result: Result<T, Option<Payload>>,
+    ) -> Option<Outcome<T>> {
+        let outcome = result.map_err(|payload| match payload {
             Some(payload) => JobError::panicked(self.submitted_at, payload),
             None => JobError::cancelled(self.submitted_at),
         });
-        self.state.set(State::Settled);
-        let callbacks = self.callbacks.take();
-        if callbacks.is_empty() {
-            return self.publish(outcome);
+        let has_callbacks = !self.callbacks.borrow().is_empty();
+        if self.state.get() != State::Pending || (Rc::strong_count(&self) == 1 && !has_callbacks) {
+            return Some(outcome);
         }
+        let stop = self.stop.replace(Stop::Never);
+        drop(stop);
+        self.state.set(State::Settled);
+        self.failed.set(outcome.is_err());
         let announcement = Announcement {
             core: self,
             outcome: Some(outcome),
         };
-        thread::spawn_link(Box::new(move || announcement.call(callbacks)));
+        if has_callbacks {
+            spawn_link(Box::new(move || announcement.call()));
+        }
+        None
     }
 
     fn publish(&self, outcome: Outcome<T>) {
         self.outcome.set(Some(outcome));
         self.state.set(State::Done);
         self.waiters.grant_all();
-        let observers = self.observers.take();
-        observers.into_iter().for_each(Observer::notify);
+        for Observer(completions, number) in self.observers.take() {
+            completions.add(number);
+        }
         if let Some(waker) = self.waker.take() {
             contain(|| waker.wake());
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.state.get() == State::Done
-    }
-
-    fn look<R>(&self, look: impl FnOnce(&Outcome<T>) -> R) -> Option<R> {
-        /// Puts the outcome back, however the look at it ends.
-        struct Seen<'a, T>(&'a Core<T>, Option<Outcome<T>>);
-
-        impl<T> Drop for Seen<'_, T> {
-            fn drop(&mut self) {
-                self.0.outcome.set(self.1.take());
-            }
-        }
-
-        let seen = Seen(self, self.outcome.take());
-        seen.1.as_ref().map(look)
-    }
-}
-
-impl Observer {
-    fn notify(self) {
-        match self {
-            Observer::Notify(queue) => drop(queue.grant(|()| ())),
-            Observer::Collect(completions, number) => completions.add(number),
         }
     }
 }
@@ -160,16 +135,15 @@ struct Announcement<T: 'static> {
 }
 
 impl<T> Announcement<T> {
-    fn call(self, callbacks: Vec<Callback<T>>) {
-        if let Some(outcome) = &self.outcome {
-            for callback in callbacks {
-                if let Err(payload) = catch(|| callback(outcome)) {
-                    if is_interrupt(&payload) {
-                        thread::resume(payload);
-                    }
-                    report_panic(&payload);
-                    contain(|| drop(payload));
+    fn call(self) {
+        let next = || self.core.callbacks.borrow_mut().pop_front();
+        while let (Some(outcome), Some(callback)) = (&self.outcome, next()) {
+            if let Err(payload) = catch(|| callback(outcome)) {
+                if is_interrupt(&payload) {
+                    thread::resume(payload);
                 }
+                report_panic(&payload);
+                contain(|| drop(payload));
             }
         }
     }
@@ -177,8 +151,55 @@ impl<T> Announcement<T> {
 
 impl<T> Drop for Announcement<T> {
     fn drop(&mut self) {
-        if let Some(outcome) = self.outcome.take() {
-            self.core.publish(outcome);
+        let Some(outcome) = self.outcome.take() else {
+            return;
+        };
+        if self.core.callbacks.borrow().is_empty() {
+            return self.core.publish(outcome);
+        }
+        // The green thread that ran them was cancelled; the rest is another's.
+        let rest = Announcement {
+            core: Rc::clone(&self.core),
+            outcome: Some(outcome),
+        };
+        spawn_link(Box::new(move || rest.call()));
+    }
+}
+
+/// Completes a job's future, as cancelled if nothing else comes.
+pub(super) struct Duty<T: 'static>(Option<Rc<Core<T>>>);
+
+impl<T> Duty<T> {
+    pub(super) fn new(core: &Rc<Core<T>>) -> Duty<T> {
+        Duty(Some(Rc::clone(core)))
+    }
+
+    /// Runs the job here. Its panic becomes the outcome, an interrupt goes on.
+    pub(super) fn fulfil(self, job: impl FnOnce() -> T) {
+        match catch(job) {
+            // What nobody wants is dropped here, on the job's green thread.
+            Ok(value) => drop(self.complete(Ok(value))),
+            Err(payload) if is_interrupt(&payload) => {
+                drop(self);
+                thread::resume(payload);
+            }
+            Err(payload) => {
+                report_panic(&payload);
+                drop(self.complete(Err(Some(payload))));
+            }
+        }
+    }
+
+    /// As [`Core::complete`].
+    pub(super) fn complete(mut self, result: Result<T, Option<Payload>>) -> Option<Outcome<T>> {
+        self.0.take()?.complete(result)
+    }
+}
+
+impl<T> Drop for Duty<T> {
+    fn drop(&mut self) {
+        if let Some(core) = self.0.take() {
+            core.complete(Err(None));
         }
     }
 }
@@ -189,7 +210,8 @@ impl<T> Drop for Announcement<T> {
 /// It is a handle, as a [`JoinHandle`](crate::JoinHandle) is: one waits for it by blocking, and the
 /// job runs whether anybody waits or not. Dropping it detaches the job. It also *is* a
 /// [`std::future::Future`], for who has an executor of those; on a green thread,
-/// [`result`](Future::result) is all that is needed.
+/// [`result`](Future::result) is all that is needed. It stays on its OS thread, wherever the job
+/// runs.
 ///
 /// Nothing is silent: a job's panic is printed by the hook when it happens, with the name of the
 /// thread, even if nobody looks at the future.
@@ -204,6 +226,7 @@ impl<T> Drop for Announcement<T> {
 ///     assert_eq!(job.result().unwrap(), 42);
 /// });
 /// ```
+#[must_use = "dropping it detaches the job; wait for the result, or say `let _ =` to mean it"]
 pub struct Future<T: 'static> {
     core: Rc<Core<T>>,
 }
@@ -215,7 +238,7 @@ impl<T: 'static> Future<T> {
 
     /// Waits for the job, and for its callbacks, and gives its value. A time limit or a
     /// cancellation while it waits drops the future, and so detaches the job; where it must be
-    /// kept, [`wait_timeout`](Future::wait_timeout) first.
+    /// kept, [`wait`](Future::wait) first.
     ///
     /// # Errors
     ///
@@ -259,7 +282,8 @@ impl<T: 'static> Future<T> {
         }
     }
 
-    /// Waits until the job is done; [`result`](Future::result) then returns at once.
+    /// Waits until the job has ended and its callbacks have run; [`result`](Future::result) then
+    /// returns at once.
     ///
     /// # Panics
     ///
@@ -269,37 +293,51 @@ impl<T: 'static> Future<T> {
         self.wait_until(None);
     }
 
-    /// As [`wait`](Future::wait), for at most `limit`; says whether the job is done.
+    /// As [`wait`](Future::wait), for at most `limit`; says whether it has come to that.
     ///
     /// # Panics
     ///
     /// If it must wait outside [`run`](crate::run).
-    #[must_use]
     #[track_caller]
     pub fn wait_timeout(&self, limit: Duration) -> bool {
-        self.done() || self.wait_until(Some(scheduler::with(|s| s.after(limit))))
+        self.is_ready() || self.wait_until(Some(scheduler::with(|s| s.after(limit))))
     }
 
     #[track_caller]
     pub(super) fn wait_until(&self, deadline: Option<Nanos>) -> bool {
-        self.done() || self.core.waiters.wait(Reason::Pool, deadline, ()).is_ok()
+        while !self.is_ready() {
+            if self.core.waiters.wait(Reason::Pool, deadline, ()).is_err() {
+                return false;
+            }
+        }
+        true
     }
 
-    /// Whether the job has ended, one way or another, and its callbacks have run.
+    pub(super) fn is_ready(&self) -> bool {
+        self.core.state.get() == State::Done
+    }
+
+    /// Whether the job has ended, one way or another; callbacks may still be at work.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.core.is_done()
+        self.core.state.get() != State::Pending
     }
 
-    /// Whether the job is done and has no value.
+    /// Whether the job has ended without a value: it panicked or was cancelled.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.core.look(Result::is_err).unwrap_or(false)
+        self.core.failed.get()
     }
 
-    /// Stops the job, and says whether it had not ended yet. It does not wait: the job unwinds from
-    /// where it waits, as with [`JoinHandle::cancel`](crate::JoinHandle::cancel), and is done when
-    /// it has unwound. If it returns a value in spite of that, the value is the result.
+    /// Stops the job if it can be stopped, and says whether it had not ended yet. It does not wait.
+    ///
+    /// * A job on a green thread unwinds from where it waits, as with
+    ///   [`JoinHandle::cancel`](crate::JoinHandle::cancel), and has ended when it has unwound; one
+    ///   that has not begun never does. If it returns a value in spite of that, the value is the
+    ///   result.
+    /// * A job that waits for an OS thread is taken out of the queue.
+    /// * A job that runs on an OS thread cannot be stopped. The future is done, as cancelled; the
+    ///   job runs on to its end, and its value is dropped.
     ///
     /// # Panics
     ///
@@ -312,13 +350,18 @@ impl<T: 'static> Future<T> {
         match stop {
             Stop::Never => {}
             Stop::Thread(thread) => thread.cancel(),
+            Stop::Disown(disown) => {
+                disown();
+                Rc::clone(&self.core).complete(Err(None));
+            }
         }
         true
     }
 
     /// As [`cancel`](Future::cancel), for destructors: it does nothing where that would panic.
     pub(super) fn abandon(&self) {
-        if cfg!(panic = "unwind") {
+        let is_inside = || scheduler::try_with(|_| ()).is_some();
+        if cfg!(panic = "unwind") && is_inside() {
             self.cancel();
         }
     }
@@ -347,24 +390,33 @@ impl<T: 'static> Future<T> {
     where
         F: FnOnce(&Result<T, JobError>) + 'static,
     {
-        match self.core.state.get() {
-            State::Pending => self.core.callbacks.borrow_mut().push(Box::new(f)),
-            State::Settled => {
-                self.wait();
-                self.call(f);
-            }
-            State::Done => self.call(f),
+        self.core.callbacks.borrow_mut().push_back(Box::new(f));
+        if self.is_ready() {
+            self.core.state.set(State::Settled);
+            let announcement = Announcement {
+                core: Rc::clone(&self.core),
+                outcome: self.core.outcome.take(),
+            };
+            announcement.call();
         }
     }
 
-    fn call(&self, f: impl FnOnce(&Outcome<T>)) {
-        if let Err(payload) = catch(|| self.core.look(f)) {
-            if is_interrupt(&payload) {
-                thread::resume(payload);
+    /// Waits for the value, and goes on unwinding with the job's panic if there is none. If this one
+    /// unwinds first, the job is cancelled.
+    #[track_caller]
+    pub(super) fn into_value(self) -> T {
+        struct Abandon<'a, T: 'static>(&'a Future<T>);
+
+        impl<T> Drop for Abandon<'_, T> {
+            fn drop(&mut self) {
+                self.0.abandon();
             }
-            report_panic(&payload);
-            contain(|| drop(payload));
         }
+
+        let job = Abandon(&self);
+        job.0.wait_until(None);
+        drop(job);
+        self.take().unwrap_or_else(|error| error.resume())
     }
 
     pub(super) fn take(self) -> Outcome<T> {
@@ -372,18 +424,19 @@ impl<T: 'static> Future<T> {
         outcome.expect("a future that is done holds its outcome until it is taken")
     }
 
-    /// Tells `observer` when the job is done, which may be now.
-    pub(super) fn observe(&self, observer: Observer) {
-        if self.done() {
-            return observer.notify();
+    /// Adds `number` to `completions` when the result can be taken, which may be now.
+    pub(super) fn observe(&self, completions: &Rc<Completions>, number: usize) {
+        if self.is_ready() {
+            return completions.add(number);
         }
+        let observer = Observer(Rc::clone(completions), number);
         self.core.observers.borrow_mut().push(observer);
     }
 
     /// Takes back what [`Future::observe`] was told for `completions`.
     pub(super) fn forget(&self, completions: &Rc<Completions>) {
         let mut observers = self.core.observers.borrow_mut();
-        observers.retain(|o| !matches!(o, Observer::Collect(c, _) if Rc::ptr_eq(c, completions)));
+        observers.retain(|Observer(other, _)| !Rc::ptr_eq(other, completions));
     }
 }
 
@@ -396,11 +449,12 @@ impl<T: 'static> std::future::Future for Future<T> {
     type Output = Result<T, JobError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.done() {
+        if self.is_ready() {
             let outcome = self.core.outcome.take();
             return Poll::Ready(outcome.expect("a future must not be polled after it was ready"));
         }
-        self.core.waker.set(Some(context.waker().clone()));
+        let before = self.core.waker.replace(Some(context.waker().clone()));
+        drop(before);
         Poll::Pending
     }
 }
@@ -412,14 +466,4 @@ impl<T: 'static> fmt::Debug for Future<T> {
             .field("submitted_at", &self.core.submitted_at)
             .finish_non_exhaustive()
     }
-}
-
-/// Waits for a job of one's own, and cancels it if that is interrupted; its panic comes out here.
-#[track_caller]
-pub(super) fn finish<T>(job: Future<T>) -> T {
-    let mut job = Abandoning(VecDeque::from([job]));
-    job.0[0].wait();
-    let outcome = job.0.pop_front().map(Future::take);
-    let outcome = outcome.expect("it was put there above");
-    outcome.unwrap_or_else(|error| error.resume())
 }

@@ -1,106 +1,98 @@
-//! A pool of green threads: at most so many jobs at once.
-//!
-//! ```text
-//!    spawn ── a place is free ──────────────────────────────> its own green thread ─┐
-//!      ├───── full: waits in line <── the place goes to the first ── job ends ──────┘
-//!      └───── full, and called by a job of this pool: runs in place
-//! ```
-//!
-//! A job has a green thread of its own, which costs less than a worker that is handed jobs through
-//! a channel, and its stack is the one that the job before has left, still in the cache.
+//! The pool of green threads.
 
-mod job;
-
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use self::job::{Mapper, in_place, spawn_job};
-use super::imap::{Imap, ImapUnordered};
-use super::{Executor, Future, JobError};
+use super::future::{Core, Duty, Stop};
+use super::group::{Members, Membership};
+use super::imap::{self, Imap};
+use super::{Future, JobError, Shutdown, Spread};
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
-use crate::thread::{Thread, ThreadId};
+use crate::thread::{self, Thread};
 use crate::wait_queue::WaitQueue;
 
-/// Runs at most `size` jobs at once, each on a green thread; who brings more waits in line.
-/// gevent's `Pool`.
+/// At most so many green threads at once: gevent's `Pool`, eventlet's `GreenPool`.
 ///
-/// Clones are handles to the same pool; dropping the last one lets its jobs run on.
+/// Each job gets a green thread of its own when there is a place for it, so what waits costs the
+/// pool nothing else. [`spawn`](Pool::spawn) parks while the pool is full, which is how work from
+/// outside is held back; who has waited longest is next.
 ///
-/// **A job may use the pool it runs in.** If that is full, what the job spawns runs in place, on
-/// the job's own green thread, before `spawn` returns: waiting for a place could be for ever. Its
-/// value or panic is in the future as ever, but it shares the job's stack, locals and
-/// cancellation. That goes by who calls: a green thread that a job has spawned outside of the pool
-/// is no job, and waits in line.
+/// **A job may give work to its own pool.** If that is full, the new job runs in place, on the
+/// caller's green thread, before `spawn` returns: waiting for a place that only the caller himself
+/// can free would last for ever. That holds for the job's own green thread, not for others that it
+/// has spawned outside the pool.
+///
+/// Clones are the same pool. Dropping the last one leaves the jobs alone; they are detached.
 ///
 /// ```
 /// use sedge::pool::Pool;
-/// use std::time::Duration;
 ///
 /// sedge::run(|| {
-///     let pool = Pool::new(2);
-///     for _ in 0..4 {
-///         pool.spawn(|| sedge::sleep(Duration::from_millis(1))); // two at a time
-///     }
+///     let pool = Pool::new(10);
+///     let lengths = pool.map(|word: &str| word.len(), ["green", "thread", "pool"]);
+///     assert_eq!(lengths, [5, 6, 4]);
+///
+///     pool.spawn(|| println!("on a green thread")).add_done_callback(|_| println!("done"));
 ///     pool.join();
-///     assert_eq!(pool.free_count(), 2);
 /// });
 /// ```
 #[derive(Clone)]
 pub struct Pool {
-    places: Rc<Places>,
+    inner: Rc<Inner>,
 }
 
-struct Places {
+struct Inner {
     size: usize,
-    free: Cell<usize>,
-    closed: Cell<bool>,
-    /// The green threads of the jobs.
-    jobs: RefCell<HashMap<ThreadId, Thread>>,
-    line: WaitQueue<Want>,
-    /// Wait until all places are free.
-    joiners: WaitQueue,
+    /// Places that are taken, or have been granted to one who will take it.
+    taken: Cell<usize>,
+    members: Rc<Members>,
+    waiting: WaitQueue,
+    idle: WaitQueue,
+    state: Cell<State>,
 }
 
-/// What one who stands in line wants.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Want {
-    Place,
-    /// To know that there was one.
-    News,
+enum State {
+    Open,
+    /// Was shut down; those who waited for a place still get one.
+    Closed,
+    /// Was shut down, and those who waited get a future that is cancelled.
+    Cancelled,
 }
 
 impl Pool {
-    /// A pool for `size` jobs at once.
+    /// A pool of `size` green threads.
     ///
     /// # Panics
     ///
-    /// If `size` is 0: no job would ever run.
+    /// If `size` is zero.
     #[must_use]
     #[track_caller]
     pub fn new(size: usize) -> Pool {
-        assert!(size > 0, "a pool of no places would never run a job");
+        assert!(size > 0, "a pool of no green threads would never run a job");
         Pool {
-            places: Rc::new(Places {
+            inner: Rc::new(Inner {
                 size,
-                free: Cell::new(size),
-                closed: Cell::new(false),
-                jobs: RefCell::default(),
-                line: WaitQueue::new(),
-                joiners: WaitQueue::new(),
+                taken: Cell::new(0),
+                members: Members::new(),
+                waiting: WaitQueue::new(),
+                idle: WaitQueue::new(),
+                state: Cell::new(State::Open),
             }),
         }
     }
 
-    /// Runs `f` on a green thread of the pool; while the pool is full, it waits in line for a
-    /// place, first come, first served. If it is interrupted there, `f` is dropped.
+    /// Runs `f` on a green thread of the pool. Waits for a place while the pool is full; called by
+    /// one of its jobs then, it runs `f` in place.
     ///
     /// # Panics
     ///
-    /// Outside [`run`](crate::run); if the pool was [closed](Pool::close); if there is no memory
+    /// Outside [`run`](crate::run), after [`shutdown`](Pool::shutdown), and if there is no memory
     /// for a stack.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> Future<T>
@@ -108,15 +100,46 @@ impl Pool {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        self.check_open();
-        if self.is_full() && self.runs_here() {
-            return in_place(f);
-        }
-        self.places.take(None);
-        self.start(f)
+        self.spawn_from(false, f)
     }
 
-    /// As [`spawn`](Pool::spawn), if there is a place.
+    /// As [`spawn`](Pool::spawn); one who works for a job of this pool is like that job.
+    #[track_caller]
+    pub(super) fn spawn_from<F, T>(&self, by_job: bool, f: F) -> Future<T>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        self.refuse_closed();
+        let core = Core::new(Location::caller());
+        if let Some(place) = self.inner.try_take() {
+            self.start(&core, place, f);
+        } else if by_job || self.inner.members.contains_caller() {
+            let duty = Duty::new(&core);
+            self.inner.members.with_caller(|| duty.fulfil(f));
+        } else if let Some(place) = self.inner.take() {
+            self.start(&core, place, f);
+        } else {
+            // Shut down meanwhile. The job is dropped first, as when it is cancelled in a queue.
+            let duty = Duty::new(&core);
+            drop(f);
+            drop(duty);
+        }
+        Future::new(core)
+    }
+
+    /// As [`spawn`](Pool::spawn) if there is a place; else gives `f` back.
+    ///
+    /// ```
+    /// use sedge::pool::Pool;
+    ///
+    /// sedge::run(|| {
+    ///     let pool = Pool::new(1);
+    ///     let first = pool.try_spawn(|| 1).ok().unwrap();
+    ///     assert!(pool.try_spawn(|| 2).is_err());
+    ///     assert_eq!(first.result().unwrap(), 1);
+    /// });
+    /// ```
     ///
     /// # Errors
     ///
@@ -131,40 +154,57 @@ impl Pool {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        self.check_open();
-        if self.is_full() {
+        self.refuse_closed();
+        let Some(place) = self.inner.try_take() else {
             return Err(f);
-        }
-        self.places.take(None);
-        Ok(self.start(f))
+        };
+        let core = Core::new(Location::caller());
+        self.start(&core, place, f);
+        Ok(Future::new(core))
     }
 
-    /// Runs `f` in the pool and waits for it. Its panic comes out here. If this green thread is
-    /// interrupted meanwhile, the job is cancelled.
+    #[track_caller]
+    fn start<F, T>(&self, core: &Rc<Core<T>>, place: Place, f: F)
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let membership = Membership::new(&self.inner.members);
+        let duty = Duty::new(core);
+        let job = move || {
+            let _place = place;
+            let _membership = membership;
+            duty.fulfil(f);
+        };
+        let handle = thread::spawn(job);
+        core.stop_by(Stop::Thread(handle.thread().clone()));
+        self.inner.members.add(handle.thread());
+    }
+
+    /// Runs `f` in the pool and waits for its value. A panic of `f` comes out here. If the caller
+    /// unwinds while it waits, `f` is cancelled. gevent's `apply`.
     ///
     /// # Panics
     ///
-    /// With `f`'s panic; as [`spawn`](Pool::spawn).
+    /// With `f`'s panic; if `f` was cancelled; and as [`spawn`](Pool::spawn).
     #[track_caller]
     pub fn apply<F, T>(&self, f: F) -> T
     where
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        let job = self.spawn(f);
-        super::future::finish(job)
+        self.spawn(f).into_value()
     }
 
-    /// As [`spawn`](Pool::spawn); when the job has ended, one of the two runs, as with
-    /// [`add_done_callback`](Future::add_done_callback).
+    /// As [`spawn`](Pool::spawn), and calls `on_value` or `on_error` with what comes out, as
+    /// [`Future::add_done_callback`] does. gevent's `apply_async`.
     ///
     /// ```
     /// use sedge::pool::Pool;
     ///
     /// sedge::run(|| {
-    ///     let pool = Pool::new(1);
-    ///     let job = pool.apply_async(|| 42, |value| println!("{value}"), |e| eprintln!("{e}"));
-    ///     job.wait();
+    ///     let print = |value: &u32| println!("{value}");
+    ///     Pool::new(2).apply_async(|| 6 * 7, print, |error| eprintln!("{error}")).wait();
     /// });
     /// ```
     ///
@@ -172,270 +212,312 @@ impl Pool {
     ///
     /// As [`spawn`](Pool::spawn).
     #[track_caller]
-    pub fn apply_async<F, T, C, E>(&self, f: F, callback: C, error_callback: E) -> Future<T>
+    pub fn apply_async<F, T>(
+        &self,
+        f: F,
+        on_value: impl FnOnce(&T) + 'static,
+        on_error: impl FnOnce(&JobError) + 'static,
+    ) -> Future<T>
     where
         F: FnOnce() -> T + 'static,
         T: 'static,
-        C: FnOnce(&T) + 'static,
-        E: FnOnce(&JobError) + 'static,
     {
         let job = self.spawn(f);
         job.add_done_callback(|result| match result {
-            Ok(value) => callback(value),
-            Err(error) => error_callback(error),
+            Ok(value) => on_value(value),
+            Err(error) => on_error(error),
         });
         job
     }
 
-    /// Runs `f` on all items, and gives the values in their order.
+    /// Calls `f` with each item, in jobs of their own, and returns the values in the order of the
+    /// items. Items are pulled as there are places. gevent's `map`.
     ///
-    /// # Panics
-    ///
-    /// With the panic of the first job, in order, that has panicked, or the input's; the jobs that
-    /// run are cancelled then, and no more items are pulled. As [`spawn`](Pool::spawn).
-    #[track_caller]
-    pub fn map<I, F, T>(&self, items: I, f: F) -> Vec<T>
-    where
-        I: IntoIterator,
-        I::Item: 'static,
-        F: Fn(I::Item) -> T + 'static,
-        T: 'static,
-    {
-        self.imap(items, f).look_ahead(usize::MAX).collect()
-    }
-
-    /// As [`map`](Pool::map), for functions that can fail.
-    ///
-    /// # Errors
-    ///
-    /// The first error, in order; the jobs that run are cancelled then.
-    ///
-    /// # Panics
-    ///
-    /// As [`map`](Pool::map).
-    #[track_caller]
-    pub fn try_map<I, F, T, E>(&self, items: I, f: F) -> Result<Vec<T>, E>
-    where
-        I: IntoIterator,
-        I::Item: 'static,
-        F: Fn(I::Item) -> Result<T, E> + 'static,
-        T: 'static,
-        E: 'static,
-    {
-        self.imap(items, f).look_ahead(usize::MAX).collect()
-    }
-
-    /// As [`map`](Pool::map), without waiting: the future has the values. The items are pulled on a
-    /// green thread that takes no place of the pool.
-    ///
-    /// # Panics
-    ///
-    /// As [`spawn`](crate::spawn).
-    #[track_caller]
-    pub fn map_async<I, F, T>(&self, items: I, f: F) -> Future<Vec<T>>
-    where
-        I: IntoIterator + 'static,
-        I::Item: 'static,
-        F: Fn(I::Item) -> T + 'static,
-        T: 'static,
-    {
-        let pool = self.clone();
-        spawn_job(None, move || pool.map(items, f))
-    }
-
-    /// An iterator of `f`'s values in the order of the items, which may be without end: only so
-    /// many are pulled [ahead](Imap::look_ahead). Nothing runs before the first `next`.
+    /// The first panic of a job comes out here, and the other jobs are cancelled; likewise if the
+    /// caller unwinds meanwhile, or `items` panics. Tuples are taken apart by the closure, or by
+    /// [`starmap`](Pool::starmap).
     ///
     /// ```
     /// use sedge::pool::Pool;
     ///
     /// sedge::run(|| {
-    ///     let squares = Pool::new(4).imap(1_u64.., |n| n * n);
+    ///     let products = Pool::new(4).map(|(a, b)| a * b, [(1, 2), (3, 4), (5, 6)]);
+    ///     assert_eq!(products, [2, 12, 30]);
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `f` or `items`, and as [`spawn`](Pool::spawn).
+    #[track_caller]
+    pub fn map<F, I, R>(&self, f: F, items: I) -> Vec<R>
+    where
+        F: Fn(I::Item) -> R + 'static,
+        I: IntoIterator<Item: 'static>,
+        R: 'static,
+    {
+        let values = imap::map(items, self.size(), self.submit(f), Ok::<R, Infallible>);
+        values.unwrap_or_else(|never| match never {})
+    }
+
+    /// As [`map`](Pool::map), for an `f` that may fail.
+    ///
+    /// ```
+    /// use sedge::pool::Pool;
+    ///
+    /// sedge::run(|| {
+    ///     let parse = |text: &str| text.parse::<u32>();
+    ///     assert_eq!(Pool::new(2).try_map(parse, ["1", "2"]), Ok(vec![1, 2]));
+    ///     assert!(Pool::new(2).try_map(parse, ["1", "two"]).is_err());
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first that comes about; the other jobs are then cancelled.
+    ///
+    /// # Panics
+    ///
+    /// As [`map`](Pool::map).
+    #[track_caller]
+    pub fn try_map<F, I, R, E>(&self, f: F, items: I) -> Result<Vec<R>, E>
+    where
+        F: Fn(I::Item) -> Result<R, E> + 'static,
+        I: IntoIterator<Item: 'static>,
+        R: 'static,
+        E: 'static,
+    {
+        imap::map(items, self.size(), self.submit(f), |result| result)
+    }
+
+    /// As [`map`](Pool::map), for an `f` that takes the parts of each tuple. Python's `starmap`.
+    ///
+    /// ```
+    /// use sedge::pool::Pool;
+    ///
+    /// sedge::run(|| {
+    ///     let powers = Pool::new(2).starmap(u32::pow, [(2, 5), (3, 2)]);
+    ///     assert_eq!(powers, [32, 9]);
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`map`](Pool::map).
+    #[track_caller]
+    pub fn starmap<F, I, R>(&self, f: F, items: I) -> Vec<R>
+    where
+        F: 'static,
+        I: IntoIterator<Item: Spread<F, Output = R> + 'static>,
+        R: 'static,
+    {
+        self.map(move |item: I::Item| item.spread(&f), items)
+    }
+
+    /// The values of `f` for each item, in the order of the items; see [`Imap`]. gevent's `imap`.
+    ///
+    /// ```
+    /// use sedge::pool::Pool;
+    ///
+    /// sedge::run(|| {
+    ///     let squares = Pool::new(8).imap(|n: u64| n * n, 1..); // no end of them
     ///     assert_eq!(squares.take(3).collect::<Vec<_>>(), [1, 4, 9]);
     /// });
     /// ```
-    pub fn imap<I, F, T>(&self, items: I, f: F) -> Imap<I::IntoIter, T>
+    pub fn imap<F, I, R>(&self, f: F, items: I) -> Imap<I::IntoIter, R>
     where
-        I: IntoIterator,
-        I::Item: 'static,
-        F: Fn(I::Item) -> T + 'static,
-        T: 'static,
+        F: Fn(I::Item) -> R + 'static,
+        I: IntoIterator<Item: 'static, IntoIter: 'static>,
+        R: 'static,
     {
-        let runner = Mapper::new(self.clone(), f);
-        let look_ahead = self.size().saturating_mul(2);
-        Imap::new(items.into_iter(), look_ahead, Box::new(runner))
+        self.imap_in(true, f, items)
     }
 
-    /// As [`imap`](Pool::imap), in the order in which the jobs end.
-    pub fn imap_unordered<I, F, T>(&self, items: I, f: F) -> ImapUnordered<I::IntoIter, T>
+    /// As [`imap`](Pool::imap), in the order in which the jobs end. gevent's `imap_unordered`.
+    ///
+    /// ```
+    /// use sedge::pool::Pool;
+    /// use std::time::Duration;
+    ///
+    /// sedge::run(|| {
+    ///     let sleep = |ms| {
+    ///         sedge::sleep(Duration::from_millis(ms));
+    ///         ms
+    ///     };
+    ///     let order = Pool::new(2).imap_unordered(sleep, [30, 1, 2]);
+    ///     assert_eq!(order.collect::<Vec<_>>(), [1, 2, 30]);
+    /// });
+    /// ```
+    pub fn imap_unordered<F, I, R>(&self, f: F, items: I) -> Imap<I::IntoIter, R>
     where
-        I: IntoIterator,
-        I::Item: 'static,
-        F: Fn(I::Item) -> T + 'static,
-        T: 'static,
+        F: Fn(I::Item) -> R + 'static,
+        I: IntoIterator<Item: 'static, IntoIter: 'static>,
+        R: 'static,
     {
-        ImapUnordered::new(self.imap(items, f))
+        self.imap_in(false, f, items)
     }
 
-    /// How many jobs run at once at most.
+    fn imap_in<F, I, R>(&self, ordered: bool, f: F, items: I) -> Imap<I::IntoIter, R>
+    where
+        F: Fn(I::Item) -> R + 'static,
+        I: IntoIterator<Item: 'static, IntoIter: 'static>,
+        R: 'static,
+    {
+        let (f, pool, consumer) = (Rc::new(f), self.clone(), self.clone());
+        let by_job = move || consumer.inner.members.contains_caller();
+        let submit = move |by_job, item| {
+            let f = Rc::clone(&f);
+            pool.spawn_from(by_job, move || f(item))
+        };
+        Imap::new(items.into_iter(), self.size(), ordered, by_job, submit)
+    }
+
+    fn submit<F, A, R>(&self, f: F) -> impl FnMut(A) -> Future<R>
+    where
+        F: Fn(A) -> R + 'static,
+        A: 'static,
+        R: 'static,
+    {
+        let f = Rc::new(f);
+        move |item| {
+            let f = Rc::clone(&f);
+            self.spawn(move || f(item))
+        }
+    }
+
+    /// How many jobs may run at once.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.places.size
+        self.inner.size
     }
 
-    /// How many more jobs would not have to wait.
+    /// Places that nobody has taken.
     #[must_use]
     pub fn free_count(&self) -> usize {
-        self.places.free.get()
+        self.inner.size - self.inner.taken.get()
     }
 
-    /// How many places are taken.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.size() - self.free_count()
-    }
-
-    /// Whether no job runs.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether another job would have to wait.
+    /// Whether [`spawn`](Pool::spawn) would wait.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.free_count() == 0
     }
 
-    /// Waits until there is a place, for at most `limit`, and says whether there was; others may
-    /// have taken it by the time it returns.
-    ///
-    /// # Panics
-    ///
-    /// If it must wait outside [`run`](crate::run).
-    #[track_caller]
-    pub fn wait_available(&self, limit: Option<Duration>) -> bool {
-        let deadline = || limit.map(|limit| scheduler::with(|s| s.after(limit)));
-        !self.is_full()
-            || self
-                .places
-                .line
-                .wait(Reason::Pool, deadline(), Want::News)
-                .is_ok()
+    /// The green threads of its jobs, in the order in which they were spawned.
+    #[must_use]
+    pub fn threads(&self) -> Vec<Thread> {
+        self.inner.members.threads()
     }
 
-    /// Waits until no job runs and nobody waits for a place. A job that calls it waits for itself,
-    /// for ever.
+    /// Waits until the pool has no job, and nobody waits to give it one. It takes jobs as before.
     ///
     /// # Panics
     ///
-    /// If it must wait outside [`run`](crate::run).
+    /// If it must wait outside [`run`](crate::run), or is called by one of the jobs.
     #[track_caller]
     pub fn join(&self) {
         self.join_until(None);
     }
 
-    /// As [`join`](Pool::join), for at most `limit`; says whether no job runs.
+    /// As [`join`](Pool::join), for at most `limit`; says whether the pool has no job.
     ///
     /// # Panics
     ///
-    /// If it must wait outside [`run`](crate::run).
-    #[must_use]
+    /// As [`join`](Pool::join).
     #[track_caller]
     pub fn join_timeout(&self, limit: Duration) -> bool {
-        self.is_empty() || self.join_until(Some(scheduler::with(|s| s.after(limit))))
+        let is_idle = self.inner.taken.get() == 0;
+        is_idle || self.join_until(Some(scheduler::with(|s| s.after(limit))))
     }
 
     #[track_caller]
     fn join_until(&self, deadline: Option<Nanos>) -> bool {
-        self.is_empty() || self.places.joiners.wait(Reason::Pool, deadline, ()).is_ok()
+        self.inner.members.refuse_member();
+        while self.inner.taken.get() > 0 {
+            if self.inner.idle.wait(Reason::Pool, deadline, ()).is_err() {
+                return false;
+            }
+        }
+        true
     }
 
-    /// Cancels the jobs that run. Those who wait for a place then get theirs. gevent's `kill`.
+    /// Cancels the jobs that have a green thread, without waiting; those who wait for a place go on
+    /// to get one. gevent's `kill(block=False)`.
     ///
     /// # Panics
     ///
-    /// If any run, outside [`run`](crate::run) and in a program built with `panic = "abort"`.
-    #[track_caller]
+    /// If there are jobs, in a program built with `panic = "abort"`.
     pub fn cancel(&self) {
-        let threads: Vec<_> = self.places.jobs.borrow().values().cloned().collect();
-        threads.iter().for_each(Thread::cancel);
+        self.inner.members.cancel();
     }
 
-    /// Takes no more jobs: `spawn` and what stands on it panic. Those who wait for a place already
-    /// still get theirs.
-    pub fn close(&self) {
-        self.places.closed.set(true);
+    /// Takes no more jobs.
+    ///
+    /// # Panics
+    ///
+    /// As [`join`](Pool::join) and [`cancel`](Pool::cancel), where `how` asks for them.
+    #[track_caller]
+    pub fn shutdown(&self, how: Shutdown) {
+        let state = match how {
+            Shutdown::Cancel => State::Cancelled,
+            _ if self.inner.state.get() == State::Cancelled => State::Cancelled,
+            _ => State::Closed,
+        };
+        self.inner.state.set(state);
+        if how == Shutdown::Cancel {
+            self.cancel();
+        }
+        if how != Shutdown::Detach {
+            self.join();
+        }
     }
 
     #[track_caller]
-    fn check_open(&self) {
+    fn refuse_closed(&self) {
         assert!(
-            !self.places.closed.get(),
-            "this pool was closed and takes no more jobs; close it after the last spawn"
+            self.inner.state.get() == State::Open,
+            "the pool was shut down and takes no more jobs"
         );
     }
+}
 
-    /// Whether the caller is a job of this pool.
-    #[track_caller]
-    fn runs_here(&self) -> bool {
-        let current = scheduler::with(scheduler::Scheduler::current);
-        self.places.jobs.borrow().contains_key(&current)
+impl Inner {
+    fn try_take(self: &Rc<Self>) -> Option<Place> {
+        if self.taken.get() == self.size {
+            return None;
+        }
+        self.taken.set(self.taken.get() + 1);
+        Some(Place(Rc::clone(self)))
     }
 
-    /// Starts a job in a place that was taken for it.
+    /// Waits for a place; none if the pool was shut down with all its jobs meanwhile.
     #[track_caller]
-    fn start<F, T>(&self, f: F) -> Future<T>
-    where
-        F: FnOnce() -> T + 'static,
-        T: 'static,
-    {
-        spawn_job(Some(Rc::clone(&self.places)), f)
+    fn take(self: &Rc<Self>) -> Option<Place> {
+        // Without a deadline, it comes back with a place or not at all.
+        let _ = self.waiting.wait(Reason::Pool, None, ());
+        let place = Place(Rc::clone(self));
+        (self.state.get() != State::Cancelled).then_some(place)
     }
 }
 
-impl Places {
-    /// Takes a place, or returns with none when `deadline` has passed.
-    #[track_caller]
-    fn take(&self, deadline: Option<Nanos>) {
-        match self.free.get() {
-            0 => drop(self.line.wait(Reason::Pool, deadline, Want::Place)),
-            free => self.free.set(free - 1),
-        }
-    }
+/// A place in the pool, that goes to the next one when it is dropped.
+struct Place(Rc<Inner>);
 
-    /// The job on `thread`, if it got that far, has ended.
-    fn leave(&self, thread: Option<Thread>) {
-        if let Some(thread) = thread {
-            self.jobs.borrow_mut().remove(&thread.id());
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Inner {
+            taken,
+            waiting,
+            idle,
+            ..
+        } = &*self.0;
+        if waiting.grant(|()| ()).is_some() {
+            return;
         }
-        self.give_back();
-    }
-
-    /// Passes a place on to the first who wants it.
-    fn give_back(&self) {
-        while let Some(want) = self.line.grant(|want| *want) {
-            if want == Want::Place {
-                return;
-            }
+        taken.set(taken.get() - 1);
+        if taken.get() == 0 {
+            idle.grant_all();
         }
-        self.free.set(self.free.get() + 1);
-        if self.free.get() == self.size {
-            self.joiners.grant_all();
-        }
-    }
-}
-
-impl<A: 'static, T: 'static> Executor<A, T> for Pool {
-    #[track_caller]
-    fn submit(&self, argument: A, f: fn(A) -> T) -> Future<T> {
-        self.spawn(move || f(argument))
-    }
-
-    /// [Closes](Pool::close) the pool and [joins](Pool::join) it.
-    fn shutdown(&self) {
-        self.close();
-        self.join();
     }
 }
 
@@ -443,7 +525,7 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
             .field("size", &self.size())
-            .field("len", &self.len())
+            .field("free_count", &self.free_count())
             .finish_non_exhaustive()
     }
 }

@@ -1,198 +1,313 @@
-//! Mapping a function over a stream of items, some of them at once.
+//! Functions over many items: `map`, and the lazy iterators.
 //!
-//! The input is pulled by whoever asks for the next result, on its own stack, so it may borrow,
-//! wait and panic like any iterator. What has been pulled and not been given out is bounded.
+//! A green thread of its own, the *feeder*, pulls the input and submits jobs, so the input may wait
+//! without holding up results that are there. It needs a permit for each item, which comes back
+//! when the item's result has been taken: nothing is pulled further ahead than that. In order, the
+//! consumer is told of a job's number when it was submitted, else when it has ended; then it takes
+//! the job out of the flight and waits for it.
 
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
-use slab::Slab;
-
-use super::executor::Abandoning;
-use super::future::{Observer, Outcome};
 use super::wait::Completions;
 use super::{Future, JobError};
-use crate::stats::Reason;
-use crate::wait_queue::WaitQueue;
+use crate::scheduler;
+use crate::sync::Semaphore;
+use crate::thread::{self, Builder, JoinHandle, Payload, catch, is_interrupt};
 
-/// A function that a pool runs on items.
-pub(super) trait Run<A, T: 'static> {
-    /// Whether `run` would not wait.
-    fn has_room(&self) -> bool;
-    fn wait_for_room(&self);
-    fn run(&self, item: A) -> Future<T>;
-}
+/// Submits a job for an item; told whether it works for a job of the pool.
+type Submit<A, T> = Box<dyn FnMut(bool, A) -> Future<T>>;
 
-/// The input, and how it becomes jobs.
-struct Feed<I: Iterator, T: 'static> {
-    items: Option<I>,
-    /// Pulled, and waits for room.
-    item: Option<I::Item>,
-    runner: Box<dyn Run<I::Item, T>>,
-    look_ahead: usize,
-}
+/// The number that says that the input has ended.
+const END: usize = usize::MAX;
 
-impl<I: Iterator, T: 'static> Feed<I, T> {
-    /// One more job, unless `flying` are enough, or there is no room for it just now. Without any
-    /// in flight it waits for room.
-    fn next(&mut self, flying: usize) -> Option<Future<T>> {
-        if flying >= self.look_ahead || (flying > 0 && !self.runner.has_room()) {
-            return None;
-        }
-        if self.item.is_none() {
-            self.item = self.items.as_mut()?.next();
-            if self.item.is_none() {
-                self.items = None;
-                return None;
-            }
-        }
-        // The input may have waited, and the room may be gone.
-        if flying > 0 && !self.runner.has_room() {
-            return None;
-        }
-        self.runner.wait_for_room();
-        self.item.take().map(|item| self.runner.run(item))
-    }
-}
-
-/// Results in the order of the input; made by [`Pool::imap`](super::Pool::imap).
+/// Results of a function over many items, from `imap` and `imap_unordered` of a pool.
 ///
-/// The job's panic comes out of `next`, which can be called again after that;
-/// [`next_result`](Imap::next_result) gives it as an error. A [`timeout`](crate::timeout) around
-/// either loses nothing. Dropping the iterator cancels what is in flight, and pulls no more.
-#[must_use = "iterators are lazy and do nothing unless consumed"]
+/// The input is pulled by a green thread of its own, begun by the first
+/// [`next`](Iterator::next), at most so many items [ahead](Imap::ahead) of what has been taken. So
+/// memory stays the same over a million items, and the input may wait, for a channel or a socket.
+///
+/// A job's panic comes out of `next`, in its turn; the iterator may then be asked for the others.
+/// A panic of the input comes out when the results before it have been taken. A
+/// [`timeout`](crate::timeout) around `next` loses nothing.
+///
+/// Dropped half-way, it cancels what is in flight, and pulls no more.
+#[must_use = "it does nothing until it is asked for the next"]
 pub struct Imap<I: Iterator, T: 'static> {
-    feed: Feed<I, T>,
-    flying: Abandoning<T>,
-    /// One of those in flight has ended.
-    ended: Rc<WaitQueue>,
+    start: Option<Start<I, T>>,
+    flight: Rc<Flight<T>>,
+    feeder: Option<JoinHandle<()>>,
+    ahead: usize,
+    ordered: bool,
+    /// Taken out of the flight, but not yet waited for.
+    front: Option<Future<T>>,
+    ended: bool,
 }
 
-impl<I: Iterator, T: 'static> Imap<I, T> {
-    pub(super) fn new(items: I, look_ahead: usize, runner: Box<dyn Run<I::Item, T>>) -> Imap<I, T> {
-        Imap {
-            feed: Feed {
-                items: Some(items),
-                item: None,
-                runner,
-                look_ahead,
-            },
-            flying: Abandoning(VecDeque::new()),
-            ended: Rc::new(WaitQueue::new()),
-        }
-    }
-
-    /// At most `items` are pulled from the input that were not given out; 0 counts as 1. Default:
-    /// twice the size of the pool, so that one slow job does not keep the others from going on.
-    pub fn look_ahead(mut self, items: usize) -> Imap<I, T> {
-        self.feed.look_ahead = items.max(1);
-        self
-    }
-
-    /// As `next`, with the panic or the cancellation of the job as an error.
-    ///
-    /// # Panics
-    ///
-    /// With the input's panic; outside [`run`](crate::run).
-    #[track_caller]
-    pub fn next_result(&mut self) -> Option<Result<T, JobError>> {
-        loop {
-            while let Some(future) = self.feed.next(self.flying.0.len()) {
-                future.observe(Observer::Notify(Rc::clone(&self.ended)));
-                self.flying.0.push_back(future);
-            }
-            if self.flying.0.front()?.done() {
-                return self.flying.0.pop_front().map(Future::take);
-            }
-            // Not for the first alone: when another ends, there is room for one more.
-            let _ = self.ended.wait(Reason::Pool, None, ());
-        }
-    }
+/// What the feeder begins with; without one, the input is pulled in `next`.
+struct Start<I: Iterator, T: 'static> {
+    input: I,
+    submit: Submit<I::Item, T>,
+    /// Whether it is iterated by a job of the pool.
+    by_job: Box<dyn Fn() -> bool>,
 }
 
-impl<I: Iterator, T> Iterator for Imap<I, T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        self.next_result().map(value)
-    }
-}
-
-fn value<T>(outcome: Outcome<T>) -> T {
-    outcome.unwrap_or_else(|error| error.resume())
-}
-
-/// Results in the order in which the jobs end; made by
-/// [`Pool::imap_unordered`](super::Pool::imap_unordered). Otherwise as [`Imap`].
-#[must_use = "iterators are lazy and do nothing unless consumed"]
-pub struct ImapUnordered<I: Iterator, T: 'static> {
-    feed: Feed<I, T>,
-    flying: Slab<Future<T>>,
+/// Jobs that have been submitted and not been taken.
+struct Flight<T: 'static> {
+    jobs: RefCell<HashMap<usize, Future<T>>>,
     completions: Rc<Completions>,
+    /// Permits to pull an item.
+    room: Semaphore,
+    /// How the input has ended; none also if its green thread was cancelled.
+    input: Cell<Option<Result<(), Payload>>>,
+    /// Nobody will take anything any more.
+    closed: Cell<bool>,
 }
 
-impl<I: Iterator, T: 'static> ImapUnordered<I, T> {
-    pub(super) fn new(imap: Imap<I, T>) -> ImapUnordered<I, T> {
-        ImapUnordered {
-            feed: imap.feed,
-            flying: Slab::new(),
-            completions: Completions::new(),
+impl<I, T> Imap<I, T>
+where
+    I: Iterator + 'static,
+    T: 'static,
+{
+    pub(super) fn new(
+        input: I,
+        ahead: usize,
+        ordered: bool,
+        by_job: impl Fn() -> bool + 'static,
+        submit: impl FnMut(bool, I::Item) -> Future<T> + 'static,
+    ) -> Imap<I, T> {
+        Imap {
+            start: Some(Start {
+                input,
+                submit: Box::new(submit),
+                by_job: Box::new(by_job),
+            }),
+            flight: Flight::new(),
+            feeder: None,
+            ahead,
+            ordered,
+            front: None,
+            ended: false,
         }
     }
 
-    /// As [`Imap::look_ahead`].
-    pub fn look_ahead(mut self, items: usize) -> ImapUnordered<I, T> {
-        self.feed.look_ahead = items.max(1);
+    /// How many items may have been pulled from the input whose results have not been taken. For a
+    /// pool of green threads it is the size of the pool if nothing else is said, for one of OS
+    /// threads twice that; zero counts as one.
+    pub fn ahead(mut self, items: usize) -> Imap<I, T> {
+        self.ahead = items;
         self
     }
 
-    /// As [`Imap::next_result`].
+    fn next_result(&mut self) -> Option<Result<T, JobError>> {
+        if scheduler::try_with(|_| ()).is_none() && self.feeder.is_none() {
+            return self.next_in_place();
+        }
+        self.begin();
+        if self.front.is_none() {
+            self.front = self.next_job();
+        }
+        self.front.as_ref()?.wait();
+        let result = self.front.take().map(Future::take);
+        self.flight.room.release(1);
+        result
+    }
+
+    /// On an OS thread of the pool: all its jobs run in place, one by one.
+    fn next_in_place(&mut self) -> Option<Result<T, JobError>> {
+        let start = self.start.as_mut()?;
+        let item = start.input.next()?;
+        Some((start.submit)(true, item).result())
+    }
+
+    fn begin(&mut self) {
+        let Some(start) = self.start.take() else {
+            return;
+        };
+        self.flight.room.release(self.ahead.max(1));
+        let (flight, ordered) = (Rc::clone(&self.flight), self.ordered);
+        let by_job = (start.by_job)();
+        let feeder = Builder::new().name("imap".to_owned()).daemon(true);
+        let feed = move || flight.feed(start.input, start.submit, by_job, ordered);
+        let feeder = feeder.spawn(feed);
+        self.feeder = Some(feeder.expect("failed to spawn green thread"));
+    }
+
+    /// The job whose result is next, or the end.
+    fn next_job(&mut self) -> Option<Future<T>> {
+        while !self.ended || !self.flight.jobs.borrow().is_empty() {
+            match self.flight.completions.next(None)? {
+                END => self.ended = true,
+                number => return self.flight.take(number),
+            }
+        }
+        match self.flight.input.replace(Some(Ok(()))) {
+            Some(Ok(())) => None,
+            Some(Err(payload)) => thread::resume(payload),
+            None => panic!("the green thread that pulls an imap's input was cancelled half-way"),
+        }
+    }
+}
+
+impl<I, T> Iterator for Imap<I, T>
+where
+    I: Iterator + 'static,
+    T: 'static,
+{
+    type Item = T;
+
+    /// Waits for the next result.
     ///
     /// # Panics
     ///
-    /// With the input's panic; outside [`run`](crate::run).
+    /// With the panic of a job or of the input; if a job was cancelled; if it must wait outside
+    /// [`run`](crate::run).
     #[track_caller]
-    pub fn next_result(&mut self) -> Option<Result<T, JobError>> {
-        while let Some(future) = self.feed.next(self.flying.len()) {
-            let entry = self.flying.vacant_entry();
-            future.observe(Observer::Collect(Rc::clone(&self.completions), entry.key()));
-            entry.insert(future);
-        }
-        if self.flying.is_empty() {
-            return None;
-        }
-        let number = self.completions.next(None)?;
-        Some(self.flying.remove(number).take())
-    }
-}
-
-impl<I: Iterator, T> Iterator for ImapUnordered<I, T> {
-    type Item = T;
-
     fn next(&mut self) -> Option<T> {
-        self.next_result().map(value)
+        let result = self.next_result()?;
+        Some(result.unwrap_or_else(|error| error.resume()))
     }
 }
 
-impl<I: Iterator, T> Drop for ImapUnordered<I, T> {
+impl<I: Iterator, T> Drop for Imap<I, T> {
     fn drop(&mut self) {
-        self.flying.iter().for_each(|(_, future)| future.abandon());
+        self.flight.closed.set(true);
+        if let Some(front) = &self.front {
+            front.abandon();
+        }
+        self.flight.abandon();
+        if let Some(feeder) = self.feeder.take() {
+            // It leaves when it has room. Unwound, it does not wait for its input first.
+            self.flight.room.release(1);
+            if cfg!(panic = "unwind") && scheduler::try_with(|_| ()).is_some() {
+                feeder.cancel();
+            }
+        }
     }
 }
 
 impl<I: Iterator, T> fmt::Debug for Imap<I, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Imap")
-            .field("in_flight", &self.flying.0.len())
+            .field("ahead", &self.ahead)
+            .field("ordered", &self.ordered)
             .finish_non_exhaustive()
     }
 }
 
-impl<I: Iterator, T> fmt::Debug for ImapUnordered<I, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ImapUnordered")
-            .field("in_flight", &self.flying.len())
-            .finish_non_exhaustive()
+impl<T: 'static> Flight<T> {
+    fn new() -> Rc<Flight<T>> {
+        Rc::new(Flight {
+            jobs: RefCell::default(),
+            completions: Completions::new(),
+            room: Semaphore::new(0),
+            input: Cell::new(None),
+            closed: Cell::new(false),
+        })
+    }
+
+    /// The life of the feeder.
+    fn feed<A>(
+        &self,
+        mut input: impl Iterator<Item = A>,
+        mut submit: Submit<A, T>,
+        by_job: bool,
+        ordered: bool,
+    ) {
+        let _end = End(self);
+        for number in 0.. {
+            self.room.acquire().forget();
+            if self.closed.get() {
+                return;
+            }
+            let mut next_job = || {
+                let item = input.next()?;
+                (!self.closed.get()).then(|| submit(by_job, item))
+            };
+            match catch(&mut next_job) {
+                Ok(Some(job)) => self.add(number, job, ordered),
+                Ok(None) => return self.input.set(Some(Ok(()))),
+                Err(payload) if is_interrupt(&payload) => thread::resume(payload),
+                Err(payload) => return self.input.set(Some(Err(payload))),
+            }
+        }
+    }
+
+    fn add(&self, number: usize, job: Future<T>, ordered: bool) {
+        if self.closed.get() {
+            return job.abandon();
+        }
+        let completions = &self.completions;
+        if ordered {
+            self.jobs.borrow_mut().insert(number, job);
+            completions.add(number);
+        } else {
+            job.observe(completions, number);
+            self.jobs.borrow_mut().insert(number, job);
+        }
+    }
+
+    fn take(&self, number: usize) -> Option<Future<T>> {
+        self.jobs.borrow_mut().remove(&number)
+    }
+
+    /// Cancels all jobs.
+    fn abandon(&self) {
+        let jobs = self.jobs.take();
+        jobs.values().for_each(Future::abandon);
+    }
+}
+
+/// Tells the consumer of the end of the input, however it comes.
+struct End<'a, T: 'static>(&'a Flight<T>);
+
+impl<T> Drop for End<'_, T> {
+    fn drop(&mut self) {
+        self.0.completions.add(END);
+    }
+}
+
+/// Runs a job for each item, so many at once, and gives the values in the order of the items. The
+/// first error that comes about ends it, and the jobs that are left are cancelled.
+#[track_caller]
+pub(super) fn map<A, T: 'static, R, E>(
+    items: impl IntoIterator<Item = A>,
+    at_once: usize,
+    mut submit: impl FnMut(A) -> Future<T>,
+    value: impl Fn(T) -> Result<R, E>,
+) -> Result<Vec<R>, E> {
+    let flight = Mapping(Flight::new());
+    let mut items = items.into_iter();
+    let mut values: Vec<Option<R>> = Vec::with_capacity(items.size_hint().0);
+    let mut open = true;
+    loop {
+        while open && flight.0.jobs.borrow().len() < at_once {
+            let Some(item) = items.next() else {
+                open = false;
+                break;
+            };
+            let job = submit(item);
+            flight.0.add(values.len(), job, false);
+            values.push(None);
+        }
+        if flight.0.jobs.borrow().is_empty() {
+            return Ok(values.into_iter().flatten().collect());
+        }
+        if let Some(number) = flight.0.completions.next(None) {
+            let result = flight.0.take(number).map(Future::take);
+            let result = result.map(|result| result.unwrap_or_else(|error| error.resume()));
+            values[number] = result.map(&value).transpose()?;
+        }
+    }
+}
+
+/// A flight that ends with its function.
+struct Mapping<T: 'static>(Rc<Flight<T>>);
+
+impl<T> Drop for Mapping<T> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Future;
-use super::future::Observer;
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
 use crate::wait_queue::WaitQueue;
@@ -78,6 +77,8 @@ pub enum Until {
 /// If it must wait outside [`run`](crate::run); if there are none to wait for any of.
 #[track_caller]
 pub fn wait<T: 'static>(futures: &[Future<T>], until: Until, limit: Option<Duration>) -> bool {
+    let pending = futures.iter().any(|future| !future.is_ready());
+    let limit = limit.filter(|_| pending);
     let deadline = limit.map(|limit| scheduler::with(|scheduler| scheduler.after(limit)));
     if until == Until::All {
         return futures.iter().all(|future| future.wait_until(deadline));
@@ -88,7 +89,7 @@ pub fn wait<T: 'static>(futures: &[Future<T>], until: Until, limit: Option<Durat
     );
     let watch = Watch(futures, Completions::new());
     for (number, future) in futures.iter().enumerate() {
-        future.observe(Observer::Collect(Rc::clone(&watch.1), number));
+        future.observe(&watch.1, number);
     }
     for _ in futures {
         match watch.1.next(deadline) {
@@ -128,7 +129,7 @@ pub fn as_completed<T>(futures: impl IntoIterator<Item = Future<T>>) -> AsComple
     let completions = Completions::new();
     let futures: Vec<_> = futures.into_iter().map(Some).collect();
     for (number, future) in futures.iter().flatten().enumerate() {
-        future.observe(Observer::Collect(Rc::clone(&completions), number));
+        future.observe(&completions, number);
     }
     AsCompleted {
         left: futures.len(),

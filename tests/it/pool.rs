@@ -1,247 +1,270 @@
-//! `pool::Pool`: places, order, panics, cancellation, bounds.
+//! `pool`: groups and pools of green threads.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use sedge::pool::{self, Group, Pool, Until};
+use sedge::pool::{Group, Pool, Shutdown};
+use sedge::thread;
+use sedge::{Config, Reason, State};
 
 use crate::seeds::{cancel_at_each_moment, seeds};
-use crate::util::{self, FOREVER, Log, OnDrop, ms, panic_of};
+use crate::util::{self, Dice, FOREVER, Log, OnDrop, ms, panic_of, until};
 
 #[test]
-fn no_more_jobs_run_at_once_than_there_are_places() {
+fn a_group_holds_those_who_run_and_nobody_else() {
     util::run(|| {
-        let (now, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-        let pool = Pool::new(3);
-        for _ in 0..20 {
-            let (now, most) = (now.clone(), most.clone());
-            pool.spawn(move || {
-                now.set(now.get() + 1);
-                most.set(most.get().max(now.get()));
-                sedge::yield_now();
-                now.set(now.get() - 1);
-            });
-        }
-        pool.join();
-        assert_eq!((now.get(), most.get(), pool.free_count()), (0, 3, 3));
+        let group = Group::new();
+        let short = group.spawn(|| 1);
+        let long = group.spawn(|| sedge::sleep(FOREVER));
+        let guest = sedge::spawn(|| sedge::sleep(FOREVER));
+        group.add(&guest);
+        assert_eq!(group.len(), 3);
+        assert!(group.contains(short.thread()) && group.contains(guest.thread()));
+        assert_eq!(short.join().unwrap(), 1);
+        assert_eq!(group.len(), 2);
+        assert!(!group.join_timeout(ms(1)));
+        assert!(group.discard(guest.thread()));
+        group.cancel();
+        group.join();
+        assert!(group.is_empty() && long.is_finished() && !guest.is_finished());
+        guest.cancel();
     });
 }
 
 #[test]
-fn a_job_that_spawns_into_its_full_pool_runs_it_in_place() {
+fn a_group_forgets_members_that_never_began_and_guests_that_end() {
     util::run(|| {
-        fn depth(pool: &Pool, left: u32) -> u32 {
-            let inner = pool.clone();
-            match left {
-                0 => 0,
-                _ => 1 + pool.apply(move || depth(&inner, left - 1)),
-            }
-        }
-        let pool = Pool::new(2);
-        assert_eq!(depth(&pool, 20), 20);
+        let group = Group::new();
+        let never = group.spawn(|| panic!("it began"));
+        let guest = sedge::spawn(|| ());
+        group.add(&guest);
+        never.cancel();
+        group.join();
+        assert!(never.join().unwrap_err().is_cancelled());
+        let ended = sedge::spawn(|| ());
+        sedge::wait_all([&ended]);
+        group.add(&ended);
+        assert!(group.is_empty());
+    });
+}
+
+#[test]
+fn who_joins_a_group_or_a_pool_that_he_is_in_is_told_so() {
+    util::run(|| {
+        let group = Group::new();
+        let inner = group.clone();
+        let error = group.spawn(move || inner.join()).join().unwrap_err();
+        assert!(error.to_string().contains("would wait for itself"));
+        let pool = Pool::new(1);
         let inner = pool.clone();
-        let error = pool.apply(move || {
-            let _other = inner.spawn(sedge::yield_now);
-            inner.spawn(|| panic!("in place")).result().unwrap_err()
+        let error = pool.spawn(move || inner.join()).result().unwrap_err();
+        assert!(error.to_string().contains("would wait for itself"));
+        assert_eq!(pool.free_count(), 1);
+    });
+}
+
+#[test]
+fn spawn_parks_while_the_pool_is_full_and_places_go_round_in_turn() {
+    util::run(|| {
+        let (pool, log) = (Pool::new(2), Log::default());
+        let spawner = |name: &'static str| {
+            let (pool, log) = (pool.clone(), log.clone());
+            sedge::spawn(move || {
+                let job = pool.spawn(move || {
+                    log.add(name);
+                    sedge::sleep(ms(1));
+                });
+                job.result().unwrap();
+            })
+        };
+        let spawners = ["a", "b", "c", "d"].map(spawner);
+        until(spawners[3].thread(), State::Parked(Reason::Pool));
+        assert!(pool.is_full());
+        assert_eq!(
+            (pool.size(), pool.free_count(), pool.threads().len()),
+            (2, 0, 2)
+        );
+        pool.join();
+        sedge::wait_all(&spawners);
+        assert_eq!(log.take(), ["a", "b", "c", "d"]);
+        assert_eq!(pool.free_count(), 2);
+    });
+}
+
+#[test]
+fn a_spawn_in_a_full_pool_by_one_of_its_jobs_runs_in_place() {
+    util::run(|| {
+        let pool = Pool::new(1);
+        let inner = pool.clone();
+        let outer = pool.spawn(move || {
+            let here = thread::current().id();
+            let there = inner.spawn(move || (thread::current().id() == here, 7));
+            assert!(there.done());
+            let nested = inner.clone();
+            let deep = inner.spawn(move || nested.spawn(|| 1).result().unwrap() + 1);
+            let failed = inner.spawn(|| panic!("in place"));
+            assert_eq!(failed.result().unwrap_err().message(), Some("in place"));
+            assert_eq!(inner.map(|n| n * 2, 0..4), [0, 2, 4, 6]);
+            (there.result().unwrap(), deep.result().unwrap())
         });
-        assert_eq!(error.message(), Some("in place"));
+        assert_eq!(outer.result().unwrap(), ((true, 7), 2));
+        assert_eq!(pool.free_count(), 1);
+    });
+}
+
+#[test]
+fn a_job_in_place_does_not_swallow_the_cancellation_of_its_caller() {
+    util::run(|| {
+        let (pool, log) = (Pool::new(1), Log::default());
+        let (inner, note) = (pool.clone(), log.clone());
+        let outer = pool.spawn(move || {
+            let job = inner.spawn(|| sedge::sleep(FOREVER));
+            note.add("not reached");
+            job.result().unwrap();
+        });
+        sedge::yield_now();
+        assert!(outer.cancel());
+        assert!(outer.result().unwrap_err().is_cancelled());
+        assert_eq!(log.take(), [""; 0]);
+        pool.join();
     });
 }
 
 #[test]
 fn a_panic_of_a_job_is_its_result_and_frees_its_place() {
-    util::run(|| {
+    let panics = Rc::new(Cell::new(0));
+    let count = Rc::clone(&panics);
+    let config = Config::new().on_panic(move |_, _| count.set(count.get() + 1));
+    util::run_with(config, || {
         let pool = Pool::new(1);
-        let error = pool.spawn(|| -> u8 { panic!("job") }).result().unwrap_err();
-        assert!(!error.is_cancelled());
-        assert_eq!(
-            panic_of(|| pool.apply(|| -> u8 { panic!("again") })),
-            "again"
-        );
-        assert_eq!(pool.apply(|| 7), 7);
-        assert_eq!(
-            panic_of(|| pool.map(0..9, |i| assert_ne!(i, 4, "five")))
-                .lines()
-                .count(),
-            3
-        );
+        let error = pool.spawn(|| panic!("one")).result().unwrap_err();
+        assert_eq!(error.message(), Some("one"));
+        assert_eq!(error.submitted_at().file(), file!());
+        assert_eq!(panic_of(|| pool.apply(|| panic!("two"))), "two");
+        drop(pool.spawn(|| panic!("nobody looks")));
         pool.join();
-        assert_eq!(pool.free_count(), 1);
+        assert_eq!(pool.apply(|| 3), 3);
     });
+    assert_eq!(panics.get(), 3);
 }
 
 #[test]
-fn cancel_unwinds_a_job_at_each_moment_and_frees_its_place() {
+fn a_job_that_is_cancelled_before_it_begins_never_does() {
     util::run(|| {
-        for turns in 0..4 {
-            let pool = Pool::new(1);
-            let log = Log::default();
-            let dropped = log.on_drop("dropped");
-            let job = pool.spawn(move || {
-                let _dropped = dropped;
-                sedge::sleep(FOREVER);
-            });
-            let next = sedge::spawn({
-                let pool = pool.clone();
-                move || pool.apply(|| 5)
-            });
-            (0..turns).for_each(|_| sedge::yield_now());
-            assert!(job.cancel());
-            assert!(job.result().unwrap_err().is_cancelled());
-            assert_eq!(log.take(), ["dropped"]);
-            assert_eq!(next.join().unwrap(), 5);
-            assert_eq!(pool.free_count(), 1);
-        }
-    });
-}
-
-#[test]
-fn one_cancelled_in_line_leaves_the_place_to_the_next() {
-    util::run(|| {
-        let pool = Pool::new(1);
-        let first = pool.spawn(|| sedge::sleep(ms(2)));
-        let spawner = |value| {
-            let pool = pool.clone();
-            sedge::spawn(move || pool.apply(move || value))
-        };
-        let (gone, next) = (spawner(1), spawner(2));
-        sedge::yield_now();
-        gone.cancel();
-        first.result().unwrap();
-        assert!(gone.join().unwrap_err().is_cancelled());
-        assert_eq!(next.join().unwrap(), 2);
-        assert_eq!(pool.free_count(), 1);
-    });
-}
-
-#[test]
-fn a_million_items_stay_few_at_a_time() {
-    util::run(|| {
-        let alive = Rc::new(Cell::new(0_usize));
-        let most = Rc::new(Cell::new(0));
-        let probe = || {
-            let alive = alive.clone();
-            alive.set(alive.get() + 1);
-            most.set(most.get().max(alive.get()));
-            OnDrop(move || alive.set(alive.get() - 1))
-        };
-        let pool = Pool::new(10);
-        let items = (0..1_000_000).map(|i| (i, probe()));
-        let mut count = 0;
-        for (expected, (i, _probe)) in pool.imap(items, |item| item).enumerate() {
-            assert_eq!(i, expected);
-            count += 1;
-        }
-        assert_eq!((count, alive.get()), (1_000_000, 0));
-        assert!(most.get() <= 21, "{} at once", most.get());
-    });
-}
-
-#[test]
-fn a_dropped_imap_cancels_what_is_in_flight_and_pulls_no_more() {
-    util::run(|| {
-        let log = Log::default();
-        let pulled = Rc::new(Cell::new(0));
-        let count = pulled.clone();
-        let items = (0..).inspect(move |_| count.set(count.get() + 1));
-        let pool = Pool::new(2);
-        let events = log.clone();
-        let mut imap = pool.imap_unordered(items, move |i| {
-            let _dropped = events.on_drop("ended");
-            if i > 0 {
-                sedge::sleep(FOREVER);
-            }
-            i
+        let (pool, log) = (Pool::new(1), Log::default());
+        let dropped = log.on_drop("dropped");
+        let job = pool.spawn(move || {
+            let _dropped = dropped;
+            unreachable!("it began")
         });
-        assert_eq!(imap.next(), Some(0));
-        let pulls = pulled.get();
-        drop(imap);
-        pool.join();
-        assert!(pulls <= 5 && pulled.get() == pulls);
-        assert!(log.take().len() <= 3);
+        assert!(job.cancel());
+        assert!(job.result().unwrap_err().is_cancelled());
+        assert_eq!(log.take(), ["dropped"]);
+        assert_eq!(pool.free_count(), 1);
     });
 }
 
 #[test]
-fn a_panic_of_the_input_comes_out_of_next() {
+fn cancel_unwinds_the_jobs_and_spares_those_who_wait_for_a_place() {
     util::run(|| {
-        let items = (0..3).inspect(|i| assert!(*i < 2, "input"));
-        assert_eq!(panic_of(|| Pool::new(2).map(items, |i| i)), "input");
+        let pool = Pool::new(1);
+        let running = pool.spawn(|| sedge::sleep(FOREVER));
+        let inner = pool.clone();
+        let next = sedge::spawn(move || inner.apply(|| 5));
+        until(next.thread(), State::Parked(Reason::Pool));
+        pool.cancel();
+        assert_eq!(next.join().unwrap(), 5);
+        assert!(running.result().unwrap_err().is_cancelled());
     });
 }
 
 #[test]
-fn a_panic_in_a_callback_keeps_neither_the_others_nor_the_result() {
+fn a_pool_that_was_shut_down_finishes_what_it_has_and_refuses_more() {
     util::run(|| {
-        let log = Log::default();
-        let job = Pool::new(1).spawn(|| 3);
-        let (first, late) = (log.clone(), log.clone());
-        job.add_done_callback(|_| panic!("callback"));
-        job.add_done_callback(move |result| first.add(format!("{}", result.as_ref().unwrap())));
-        assert!(pool::wait(std::slice::from_ref(&job), Until::All, None));
-        job.add_done_callback(move |_| late.add("late"));
-        assert_eq!(job.result().unwrap(), 3);
-        assert_eq!(log.take(), ["3", "late"]);
+        let (pool, log) = (Pool::new(1), Log::default());
+        let spawners: Vec<_> = (0..3)
+            .map(|number: u32| {
+                let (pool, log) = (pool.clone(), log.clone());
+                sedge::spawn(move || pool.spawn(move || log.add(number.to_string())).result())
+            })
+            .collect();
+        until(spawners[2].thread(), State::Parked(Reason::Pool));
+        pool.shutdown(Shutdown::Wait);
+        assert_eq!(log.take(), ["0", "1", "2"]);
+        assert!(panic_of(|| pool.spawn(|| ())).contains("was shut down"));
+        for spawner in spawners {
+            spawner.join().unwrap().unwrap();
+        }
     });
 }
 
 #[test]
-fn one_cancelled_at_any_moment_costs_the_pool_no_place() {
+fn a_shutdown_that_cancels_leaves_futures_that_say_so() {
+    util::run(|| {
+        let pool = Pool::new(1);
+        let running = pool.spawn(|| sedge::sleep(FOREVER));
+        let inner = pool.clone();
+        let waiting = sedge::spawn(move || inner.spawn(|| unreachable!("it began")).result());
+        until(waiting.thread(), State::Parked(Reason::Pool));
+        pool.shutdown(Shutdown::Cancel);
+        assert!(running.result().unwrap_err().is_cancelled());
+        assert!(waiting.join().unwrap().unwrap_err().is_cancelled());
+        assert_eq!(pool.free_count(), 1);
+    });
+}
+
+#[test]
+fn no_place_is_lost_whenever_a_job_or_who_waits_for_a_place_is_cancelled() {
     cancel_at_each_moment(|aim| {
         let pool = Pool::new(1);
-        let first = pool.spawn(sedge::yield_now);
-        let worker = pool.clone();
-        let victim = sedge::spawn(move || worker.apply(sedge::yield_now));
+        let spawner = || {
+            let pool = pool.clone();
+            sedge::spawn(move || {
+                for _ in 0..2 {
+                    let _ = pool.apply(sedge::yield_now);
+                }
+            })
+        };
+        let (first, victim, last) = (spawner(), spawner(), spawner());
         aim.at(&victim);
-        let next = pool.clone();
-        let next = sedge::spawn(move || next.apply(|| 5));
-        assert_eq!(next.join().unwrap(), 5);
-        first.result().unwrap();
+        first.join().unwrap();
         let _ = victim.join();
+        last.join().unwrap();
         pool.join();
         assert_eq!(pool.free_count(), 1);
     });
 }
 
 #[test]
-fn maps_keep_their_order_in_any_order_of_running() {
+fn never_more_jobs_run_than_the_pool_has_places() {
     seeds(|seed| {
-        let pool = Pool::new(1 + seed as usize % 4);
-        let work = |i: usize| {
-            (0..i % 3).for_each(|_| sedge::yield_now());
-            i
-        };
-        let all: Vec<_> = (0..30).collect();
-        assert_eq!(pool.map(0..30, work), all);
-        let inner = pool.clone();
-        let nested = pool.map(0..5, move |i| inner.map(0..i, work).len());
-        assert_eq!(nested, [0, 1, 2, 3, 4]);
-        let mut unordered: Vec<_> = pool.imap_unordered(0..30, work).collect();
-        unordered.sort_unstable();
-        assert_eq!(unordered, all);
+        let mut dice = Dice::new(seed);
+        let size = 1 + dice.throw(4) as usize;
+        let (pool, running) = (Pool::new(size), Rc::new(Cell::new(0)));
+        let ended = Rc::new(RefCell::new(0));
+        sedge::scope(|s| {
+            for _ in 0..4 {
+                let (pool, running, mut dice) = (&pool, &running, dice.child());
+                let ended = &ended;
+                s.spawn(move || {
+                    for _ in 0..4 {
+                        let (now, ended) = (Rc::clone(running), Rc::clone(ended));
+                        let turns = dice.throw(4);
+                        let job = pool.spawn(move || {
+                            now.set(now.get() + 1);
+                            let _leave = OnDrop(|| now.set(now.get() - 1));
+                            assert!(now.get() <= size);
+                            (0..turns).for_each(|_| sedge::yield_now());
+                            *ended.borrow_mut() += 1;
+                        });
+                        if dice.throw(2) == 0 {
+                            job.result().unwrap();
+                        }
+                    }
+                });
+            }
+        });
         pool.join();
-        assert!(pool.is_empty());
-    });
-}
-
-#[test]
-fn a_group_is_joined_when_its_last_has_ended() {
-    seeds(|_| {
-        let group = Group::new();
-        let ended = Rc::new(Cell::new(0));
-        for _ in 0..5 {
-            let ended = ended.clone();
-            group.spawn(move || {
-                sedge::yield_now();
-                ended.set(ended.get() + 1);
-            });
-        }
-        let stuck = sedge::spawn(|| sedge::sleep(FOREVER));
-        group.add(&stuck);
-        assert_eq!(group.len(), 6);
-        stuck.cancel();
-        group.join();
-        assert_eq!((ended.get(), group.len()), (5, 0));
-        assert!(stuck.is_finished());
+        assert_eq!((*ended.borrow(), pool.free_count()), (16, size));
     });
 }
