@@ -9,7 +9,7 @@
 //! waits nobody else can come.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,32 +27,32 @@ fn main() -> io::Result<()> {
         let addr = listener.local_addr()?;
         let site = Server::new(listener, serve).start()?;
 
-        let mut new = BTreeSet::from([0]);
-        let seen = Rc::new(RefCell::new(new.clone()));
         let pool = Pool::new(AT_ONCE);
+        let seen = Rc::new(RefCell::new(HashSet::from([0])));
+        let mut new = vec![0];
         while !new.is_empty() {
-            println!("{} pages to read", new.len());
-            let found = Rc::new(RefCell::new(BTreeSet::new()));
-            for page in new {
-                let (seen, found) = (Rc::clone(&seen), Rc::clone(&found));
-                // Waits while eight are at work.
-                pool.spawn(move || match fetch(addr, page) {
-                    Ok(links) => {
-                        let fresh = links
-                            .into_iter()
-                            .filter(|&link| seen.borrow_mut().insert(link));
-                        found.borrow_mut().extend(fresh);
-                    }
-                    Err(error) => eprintln!("page {page}: {error}"),
-                });
-            }
-            pool.join();
-            new = found.take();
+            println!("pages to read: {}", new.len());
+            let seen = Rc::clone(&seen);
+            new = pool.map(move |page| read(addr, page, &seen), new).concat();
         }
         site.shutdown(Duration::from_secs(1));
         println!("{} pages were read", seen.borrow().len());
         Ok(())
     })
+}
+
+/// What a page links to and nobody has seen yet.
+fn read(addr: SocketAddr, page: usize, seen: &RefCell<HashSet<usize>>) -> Vec<usize> {
+    match fetch(addr, page) {
+        Ok(mut links) => {
+            links.retain(|&link| seen.borrow_mut().insert(link));
+            links
+        }
+        Err(error) => {
+            eprintln!("page {page}: {error}");
+            Vec::new()
+        }
+    }
 }
 
 /// The numbers that a page links to.

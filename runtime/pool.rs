@@ -7,7 +7,7 @@
 //! | [`Pool`] | at most so many jobs at once, each on a green thread: for what waits |
 //! | [`ThreadPool`] | jobs on OS threads, for what cannot yield |
 //! | [`Executor`] | what both can do |
-//! | [`Future`] | the result of a job, to come; [`wait`](fn@wait) and [`as_completed`] for several |
+//! | [`Future`] | the result of a job, to come; [`wait()`] and [`as_completed`] for several |
 //! | [`Resources`] | connections and the like, taken and given back |
 //!
 //! ```
