@@ -9,11 +9,13 @@ use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use sedge::generator::{self, Generator};
+use sedge::sync::{Mutex, TryLockError};
 use sedge::thread::{self, Builder, Remote};
-use sedge::{Config, StackGuard};
+use sedge::{Config, Reason, StackGuard, State};
 
 const CHILD: &str = "SEDGE_TEST_CHILD";
 
@@ -410,6 +412,47 @@ fn run_does_not_return_over_frames_that_cannot_be_unwound() {
     end.by_signal(libc::SIGABRT)
         .says("deadlock: 1 green thread waits")
         .says("run cannot end: 1 of its green threads");
+}
+
+#[test]
+fn a_panic_hook_may_wait_while_a_cycle_is_reported_and_no_lock_is_lost() {
+    thread_local! {
+        static LOG: Mutex<u32> = const { Mutex::new(0) };
+    }
+    let end = play(
+        "a_panic_hook_may_wait_while_a_cycle_is_reported_and_no_lock_is_lost",
+        || {
+            std::panic::set_hook(Box::new(|_| LOG.with(|log| *log.lock().unwrap() += 1)));
+            let (one, other) = (Rc::new(Mutex::new(())), Rc::new(Mutex::new(())));
+            sedge::run(|| {
+                let (first, second) = (Rc::clone(&one), Rc::clone(&other));
+                let waits = thread::spawn(move || {
+                    let _guard = first.lock();
+                    thread::yield_now();
+                    drop(second.lock());
+                });
+                let (first, second) = (Rc::clone(&one), Rc::clone(&other));
+                let closes = thread::spawn(move || {
+                    let _guard = second.lock();
+                    thread::yield_now();
+                    thread::yield_now();
+                    drop(first.lock());
+                });
+                LOG.with(|log| {
+                    let log = log.lock().unwrap();
+                    (0..5).for_each(|_| thread::yield_now());
+                    assert_eq!(closes.thread().state(), State::Parked(Reason::Lock));
+                    waits.cancel();
+                    assert!(waits.join().unwrap_err().is_cancelled());
+                    drop(log);
+                });
+                assert!(closes.join().is_err());
+            });
+            assert_eq!(LOG.with(|log| *log.lock().unwrap()), 1);
+            assert!(!matches!(one.try_lock(), Err(TryLockError::WouldBlock)));
+        },
+    );
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sedge::sync::{Mutex, ReentrantMutex, RwLock};
+use sedge::sync::{Event, Mutex, ReentrantMutex, RwLock};
 use sedge::thread::{self, Builder};
 use sedge::{JoinHandle, Reason, State};
 
@@ -337,4 +337,33 @@ fn a_total_deadlock_says_who_holds_what() {
     let _guard = lock.lock();
     let text = panic_of(|| sedge::run(|| drop(lock.lock())));
     has(&text, &["held by code outside of sedge::run"]);
+}
+
+#[test]
+fn a_reader_behind_a_writer_that_was_cancelled_does_not_wait_for_itself() {
+    util::run(|| {
+        let lock = Rc::new(RwLock::new(()));
+        let first = lock.read().unwrap();
+        let ours = Rc::clone(&lock);
+        let writer = sedge::spawn(move || drop(ours.write()));
+        until(writer.thread(), State::Parked(Reason::Lock));
+        let (ours, go) = (Rc::clone(&lock), Rc::new(Event::new()));
+        let end = Rc::clone(&go);
+        let reader = sedge::spawn(move || {
+            sedge::scope(|s| {
+                s.spawn(move || end.wait());
+                drop(ours.read());
+            });
+        });
+        until(reader.thread(), State::Parked(Reason::Lock));
+        sedge::yield_now();
+        go.set();
+        sedge::yield_now();
+        // Its child has ended and has woken it, and it comes before the writer.
+        assert_eq!(reader.thread().state(), State::Ready);
+        writer.cancel();
+        assert!(lock.try_read().is_err());
+        reader.join().unwrap();
+        drop(first);
+    });
 }
