@@ -1,4 +1,14 @@
-//! Groups, pools of green threads and of OS threads, and the results of their jobs.
+//! Groups, pools of green threads and of OS threads, the results of their jobs, and pools of
+//! resources.
+//!
+//! | | |
+//! |---|---|
+//! | [`Group`] | green threads that are joined and cancelled together |
+//! | [`Pool`] | at most so many jobs at once, each on a green thread: for what waits |
+//! | [`ThreadPool`] | jobs on OS threads, for what cannot yield |
+//! | [`Executor`] | what both can do |
+//! | [`Future`] | the result of a job, to come; [`wait()`] and [`as_completed`] for several |
+//! | [`Resources`] | connections and the like, taken and given back |
 //!
 //! | for | there is |
 //! |---|---|
@@ -54,6 +64,7 @@ mod future;
 mod green;
 mod group;
 mod imap;
+mod resources;
 mod spread;
 mod threads;
 mod wait;
@@ -64,6 +75,7 @@ pub use self::future::Future;
 pub use self::green::Pool;
 pub use self::group::Group;
 pub use self::imap::Imap;
+pub use self::resources::{Resources, ResourcesBuilder, Taken};
 pub use self::spread::Spread;
 pub use self::threads::ThreadPool;
 pub use self::wait::{AsCompleted, Until, as_completed, wait};

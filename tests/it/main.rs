@@ -16,6 +16,7 @@ mod panics;
 mod pool;
 mod pool_future;
 mod pool_imap;
+mod pool_resources;
 mod pool_threads;
 mod queue;
 mod remote;
