@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::clock::Nanos;
 use super::inbox::Message;
-use super::{Alarm, Ending, Scheduler, State, TIMERS_PER_TURN, fork, threads};
+use super::{Alarm, Ending, SWITCHES_PER_TURN, Scheduler, State, TIMERS_PER_TURN, fork, threads};
 use crate::stack::HOT_BYTES;
 use crate::stats::Reason;
 
@@ -88,7 +88,8 @@ impl Scheduler {
         let polled = reactor.poll(timeout, |id| threads::wake(table, ready, stats, id));
         let (events, woken) = polled.expect("epoll_wait on a descriptor of our own");
         stats.events += events as u64;
-        self.cold = self.ready.len();
+        // No more than run before the next turn: that one looks at those behind them again.
+        self.cold = self.ready.len().min(SWITCHES_PER_TURN as usize);
         // The addresses first, for all of them: looking up a page that the processor has forgotten
         // takes longer than fetching a line, but several can be looked up at once.
         (0..self.cold).for_each(|place| self.warm(place, 0..1));
