@@ -12,7 +12,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
-use crate::scheduler::{self, Held, Interrupt, Level, Nanos, Scheduler, ThreadId, Want};
+use crate::scheduler::{self, Deadlock, Held, Interrupt, Level, Nanos, Scheduler, ThreadId, Want};
 use crate::stats::Reason;
 
 /// What a panic carries.
@@ -89,7 +89,7 @@ pub(crate) fn park_for_until(
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
 ) -> bool {
-    park_wanting_until(None::<(&ThreadId, _)>, reason, deadline, done)
+    park_prepared_until(|_| Ok(()), reason, deadline, done)
 }
 
 /// As [`park_until`], for what other green threads have.
@@ -105,28 +105,26 @@ pub(crate) fn park_until_free<H: Held>(
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
 ) -> bool {
-    let want = if deadline.is_none() {
-        Some((what, Want { what, at }))
-    } else {
-        None
+    let want = deadline.is_none().then_some(Want { what, at });
+    let prepare = |unwinding| match &want {
+        Some(want) => scheduler::want(what, want, unwinding),
+        None => Ok(()),
     };
-    done() || park_wanting_until(want, what.reason(), deadline, done)
+    done() || park_prepared_until(prepare, what.reason(), deadline, done)
 }
 
 #[inline(always)]
 #[track_caller]
-fn park_wanting_until<H: Held>(
-    want: Option<(&H, Want<'_>)>,
+fn park_prepared_until(
+    prepare: impl Fn(bool) -> Result<(), Deadlock>,
     reason: Reason,
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
 ) -> bool {
     loop {
         let unwinding = scheduler::is_unwinding();
-        if let Some((what, want)) = &want {
-            if let Err(deadlock) = scheduler::want(*what, want, unwinding) {
-                panic!("{deadlock}");
-            }
+        if let Err(deadlock) = prepare(unwinding) {
+            panic!("{deadlock}");
         }
         let parked = if unwinding {
             scheduler::park_unwinding(reason, deadline);
