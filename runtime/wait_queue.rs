@@ -26,12 +26,23 @@
 //! been as long as it gets, no memory: waiters are a list linked through the slots of a vector,
 //! which are written in place. Moving nodes in and out as a whole, as a slab does, costs more than
 //! all else.
+//!
+//! A green thread that comes to an empty queue, without a claim, is the *lone* one: a server that
+//! waits for its client, mostly. It has a place beside the list, where entering, being granted and
+//! leaving take a third of the work. Whoever needs the list first moves it there.
+
+mod lone;
+mod nodes;
+mod place;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
+use self::lone::{LONE, Lone, Stage};
+use self::nodes::{NONE, NOTE, Nodes, State};
+pub(crate) use self::place::Place;
 use crate::scheduler::{self, Held, Nanos, Scheduler, ThreadId};
 use crate::stats::Reason;
 use crate::thread;
@@ -39,54 +50,24 @@ use crate::thread;
 /// Who waits for one object.
 pub(crate) struct WaitQueue<W = ()> {
     /// The first and the last in the list, those included that will be passed over. Outside, so
-    /// that one look says that nobody waits, which is so most of the time.
+    /// that one look says that nobody waits, which is so most of the time. If the lone one waits,
+    /// it is the first, and there is no last.
     first: Cell<u32>,
     last: Cell<u32>,
+    lone: Lone<W>,
     nodes: RefCell<Nodes<W>>,
 }
 
 /// Set when one of several queues has granted; the others must not.
 pub(crate) type Claim = Rc<Cell<bool>>;
 
-struct Nodes<W> {
-    slots: Vec<Node<W>>,
-    /// The first free slot; `next` leads to the others.
-    free: u32,
-}
-
-struct Node<W> {
-    /// Whom to wake; whoever waits in a future has left a waker in his note.
-    owner: Option<ThreadId>,
-    /// What is left of it in a free slot is nobody's.
-    what: Option<W>,
-    claim: Option<Claim>,
-    previous: u32,
-    next: u32,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// In the list.
-    Waiting,
-    /// Out of the list, for the owner to collect.
-    Granted,
-    /// Out of the list, for another queue has granted.
-    PassedOver,
-}
-
-/// No node.
-const NONE: u32 = u32::MAX;
-
 impl<W> WaitQueue<W> {
     pub(crate) const fn new() -> WaitQueue<W> {
         WaitQueue {
             first: Cell::new(NONE),
             last: Cell::new(NONE),
-            nodes: RefCell::new(Nodes {
-                slots: Vec::new(),
-                free: NONE,
-            }),
+            lone: Lone::new(),
+            nodes: RefCell::new(Nodes::new()),
         }
     }
 
@@ -98,11 +79,23 @@ impl<W> WaitQueue<W> {
 
     #[cold]
     fn is_passed_over(&self) -> bool {
-        self.front(&mut self.nodes.borrow_mut()).is_none()
+        self.peek(|_, _| ()).is_none()
+    }
+
+    /// Whether the lone one waits, to whom granting is cheap.
+    #[inline(always)]
+    pub(crate) fn has_lone(&self) -> bool {
+        self.first.get() == LONE
     }
 
     /// Looks at the first who waits, and his note.
     pub(crate) fn peek<R>(&self, look: impl FnOnce(Option<ThreadId>, &W) -> R) -> Option<R> {
+        if self.has_lone() {
+            let owner = self.lone.owner.get();
+            if !will_unwind(owner) {
+                return Some(look(owner, &self.lone.note()));
+            }
+        }
         let mut nodes = self.nodes.borrow_mut();
         let first = self.front(&mut nodes)?;
         let node = nodes.at(first);
@@ -149,14 +142,57 @@ impl<W> WaitQueue<W> {
         thing: M,
         give: impl FnOnce(&mut W, M) -> R,
     ) -> Result<R, M> {
+        self.grant_first(thing, |_, what, thing| give(what, thing))
+    }
+
+    #[inline(always)]
+    fn grant_first<M, R>(
+        &self,
+        thing: M,
+        give: impl FnOnce(Option<ThreadId>, &mut W, M) -> R,
+    ) -> Result<R, M> {
         if self.first.get() == NONE {
             return Err(thing);
         }
-        let mut nodes = self.nodes.borrow_mut();
-        match self.front(&mut nodes) {
-            Some(first) => Ok(self.grant_node(&mut nodes, first, |what| give(what, thing))),
-            None => Err(thing),
+        if self.has_lone() && self.wake_lone() {
+            return Ok(give(self.lone.owner.get(), &mut self.lone.note(), thing));
         }
+        let mut nodes = self.nodes.borrow_mut();
+        let Some(first) = self.front(&mut nodes) else {
+            return Err(thing);
+        };
+        let owner = nodes.at(first).owner;
+        Ok(self.grant_node(&mut nodes, first, |what| give(owner, what, thing)))
+    }
+
+    /// As [`grant_with`](WaitQueue::grant_with), to the lone one, who [waits](WaitQueue::has_lone).
+    /// The thing comes back too if there is more to be looked at first.
+    #[inline(always)]
+    pub(crate) fn grant_lone<M, R>(
+        &self,
+        thing: M,
+        give: impl FnOnce(&mut W, M) -> R,
+    ) -> Result<R, M> {
+        if self.wake_lone() {
+            Ok(give(&mut self.lone.note(), thing))
+        } else {
+            Err(thing)
+        }
+    }
+
+    /// Wakes the lone one, who waits, as one who is granted something. Not if somebody has been
+    /// interrupted, for that may be this one: in the list he is passed over then.
+    #[inline(always)]
+    fn wake_lone(&self) -> bool {
+        let wake = |owner| {
+            scheduler::try_with(|scheduler| scheduler.wake_unless_due(owner)).unwrap_or(true)
+        };
+        let is_woken = self.lone.owner.get().is_none_or(wake);
+        if is_woken {
+            self.first.set(NONE);
+            self.lone.stage.set(Stage::Granted);
+        }
+        is_woken
     }
 
     /// Grants the thing to all who wait now, for there is enough of it; to those too who have been
@@ -164,7 +200,7 @@ impl<W> WaitQueue<W> {
     pub(crate) fn grant_all(&self) {
         while self.first.get() != NONE {
             let mut nodes = self.nodes.borrow_mut();
-            let first = self.first.get();
+            let first = self.head(&mut nodes);
             if nodes.at(first).is_taken() {
                 self.pass_over(&mut nodes, first);
             } else {
@@ -176,13 +212,8 @@ impl<W> WaitQueue<W> {
     /// As [`grant`](WaitQueue::grant), for who must know to whom.
     #[inline]
     pub(crate) fn grant_to<R>(&self, give: impl FnOnce(ThreadId, &mut W) -> R) -> Option<R> {
-        if self.first.get() == NONE {
-            return None;
-        }
-        let mut nodes = self.nodes.borrow_mut();
-        let first = self.front(&mut nodes)?;
-        let owner = nodes.at(first).owner?;
-        Some(self.grant_node(&mut nodes, first, |what| give(owner, what)))
+        let give = |owner: Option<_>, what: &mut W, ()| give(owner.expect(OWNER), what);
+        self.grant_first((), give).ok()
     }
 
     /// As [`grant_to`](WaitQueue::grant_to), for a lock: who still waits does so for its new
@@ -209,7 +240,7 @@ impl<W> WaitQueue<W> {
     /// Wakes everybody, as [`poke`](WaitQueue::poke) does.
     pub(crate) fn poke_all(&self) {
         let mut nodes = self.nodes.borrow_mut();
-        let mut next = self.first.get();
+        let mut next = self.head(&mut nodes);
         while next != NONE {
             let node = nodes.at(next);
             wake(node.owner);
@@ -253,7 +284,41 @@ impl<W> WaitQueue<W> {
     #[inline(always)]
     #[track_caller]
     pub(crate) fn enter(&self, what: W, claim: Option<Claim>) -> Place<'_, W> {
-        self.enter_as(Some(scheduler::with(Scheduler::current)), what, claim)
+        let owner = scheduler::with(Scheduler::current);
+        if claim.is_none() && self.is_vacant() {
+            self.enter_lone(owner, what)
+        } else {
+            self.enter_as(Some(owner), what, claim)
+        }
+    }
+
+    /// Whether the place beside the list may be taken.
+    #[inline(always)]
+    fn is_vacant(&self) -> bool {
+        self.first.get() == NONE && self.lone.stage.get() == Stage::Vacant
+    }
+
+    #[inline(always)]
+    fn enter_lone(&self, owner: ThreadId, what: W) -> Place<'_, W> {
+        self.first.set(LONE);
+        self.lone.stage.set(Stage::Waiting);
+        self.lone.owner.set(Some(owner));
+        // Who had this place has left nothing in the note that would have to be dropped, and
+        // looking whether that is so is work.
+        std::mem::forget(self.lone.note.replace(Some(what)));
+        Place {
+            queue: self,
+            key: LONE,
+        }
+    }
+
+    /// Moves the lone one, who waits, into the list, which is empty.
+    #[cold]
+    fn move_lone(&self, nodes: &mut Nodes<W>) {
+        self.first.set(NONE);
+        let what = self.lone.note.take().expect(NOTE);
+        let key = self.append(nodes, self.lone.owner.get(), what, None);
+        self.lone.stage.set(Stage::Moved(key));
     }
 
     /// Enters a future, which leaves a waker in its note for whoever grants.
@@ -261,9 +326,21 @@ impl<W> WaitQueue<W> {
         self.enter_as(None, what, None)
     }
 
-    #[inline(always)]
     fn enter_as(&self, owner: Option<ThreadId>, what: W, claim: Option<Claim>) -> Place<'_, W> {
         let mut nodes = self.nodes.borrow_mut();
+        self.head(&mut nodes);
+        let key = self.append(&mut nodes, owner, what, claim);
+        Place { queue: self, key }
+    }
+
+    #[inline]
+    fn append(
+        &self,
+        nodes: &mut Nodes<W>,
+        owner: Option<ThreadId>,
+        what: W,
+        claim: Option<Claim>,
+    ) -> u32 {
         let previous = self.last.get();
         let mut key = nodes.free;
         if key == NONE {
@@ -283,7 +360,7 @@ impl<W> WaitQueue<W> {
             previous => nodes.at(previous).next = key,
         }
         self.last.set(key);
-        Place { queue: self, key }
+        key
     }
 
     /// A place that was entered and then kept by its [key](Place::into_key).
@@ -291,17 +368,26 @@ impl<W> WaitQueue<W> {
         Place { queue: self, key }
     }
 
+    /// The first in the list, which all who wait are in now.
+    #[inline]
+    fn head(&self, nodes: &mut Nodes<W>) -> u32 {
+        if self.has_lone() {
+            self.move_lone(nodes);
+        }
+        self.first.get()
+    }
+
     /// The first that may be granted something. Those leave the list that have got it elsewhere, or
     /// will unwind when they go on.
     #[inline]
     fn front(&self, nodes: &mut Nodes<W>) -> Option<u32> {
         loop {
-            let first = self.first.get();
+            let first = self.head(nodes);
             if first == NONE {
                 return None;
             }
             let node = nodes.at(first);
-            if !node.is_taken() && !node.will_unwind() {
+            if !node.is_taken() && !will_unwind(node.owner) {
                 return Some(first);
             }
             self.pass_over(nodes, first);
@@ -329,9 +415,24 @@ impl<W> WaitQueue<W> {
             claim.set(true);
         }
         let owner = node.owner;
-        let given = give(node.what.as_mut().expect(NOTE));
+        let given = give(node.what_mut());
         wake(owner);
         given
+    }
+
+    /// Takes a node out, wherever it is, and vacates its slot.
+    #[inline]
+    fn remove<R>(&self, key: u32, take: impl FnOnce(&mut Option<W>) -> R) -> R {
+        let mut nodes = self.nodes.borrow_mut();
+        let free = std::mem::replace(&mut nodes.free, key);
+        let mut node = nodes.at(key);
+        if node.state == State::Waiting {
+            self.unlink(&mut nodes, key);
+            node = nodes.at(key);
+        }
+        node.next = free;
+        node.claim = None;
+        take(&mut node.what)
     }
 
     fn unlink(&self, nodes: &mut Nodes<W>, key: u32) {
@@ -348,50 +449,14 @@ impl<W> WaitQueue<W> {
     }
 }
 
-const NOTE: &str = "who is in the queue has a note there";
+const OWNER: &str = "who waits for a lock is a green thread";
 
-impl<W> Nodes<W> {
-    #[inline]
-    fn at(&mut self, key: u32) -> &mut Node<W> {
-        &mut self.slots[key as usize]
-    }
-
-    /// One more slot, which is free.
-    #[cold]
-    fn grow(&mut self) -> u32 {
-        let key =
-            u32::try_from(self.slots.len()).expect("four billion stacks do not fit in memory");
-        self.slots.push(Node {
-            owner: None,
-            what: None,
-            claim: None,
-            previous: NONE,
-            next: NONE,
-            state: State::PassedOver,
-        });
-        key
-    }
-}
-
-impl<W> Node<W> {
-    #[inline]
-    fn what(&self) -> &W {
-        self.what.as_ref().expect(NOTE)
-    }
-
-    /// Whether its owner has been interrupted and leaves.
-    #[inline]
-    fn will_unwind(&self) -> bool {
-        self.owner.is_some_and(|owner| {
-            scheduler::try_with(|scheduler| scheduler.will_unwind(owner)).unwrap_or(false)
-        })
-    }
-
-    /// Whether another queue has granted to its owner.
-    #[inline]
-    fn is_taken(&self) -> bool {
-        self.claim.as_ref().is_some_and(|claim| claim.get())
-    }
+/// Whether somebody has been interrupted and leaves.
+#[inline]
+fn will_unwind(owner: Option<ThreadId>) -> bool {
+    owner.is_some_and(|owner| {
+        scheduler::try_with(|scheduler| scheduler.will_unwind(owner)).unwrap_or(false)
+    })
 }
 
 /// Nobody is woken after `run`: who still waits then is suspended for good.
@@ -410,88 +475,5 @@ pub(crate) fn is_same(one: Option<&Claim>, other: Option<&Claim>) -> bool {
 impl<W> fmt::Debug for WaitQueue<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitQueue").finish_non_exhaustive()
-    }
-}
-
-/// The place of a green thread in a queue; it leaves when this is dropped.
-pub(crate) struct Place<'a, W> {
-    queue: &'a WaitQueue<W>,
-    key: u32,
-}
-
-impl<W> Place<'_, W> {
-    #[inline]
-    pub(crate) fn is_granted(&self) -> bool {
-        self.queue.nodes.borrow_mut().at(self.key).state == State::Granted
-    }
-
-    /// As [`WaitQueue::wait`].
-    #[inline(always)]
-    #[track_caller]
-    pub(crate) fn wait(self, reason: Reason, deadline: Option<Nanos>) -> Result<W, W> {
-        if self.wait_for_grant(reason, deadline) {
-            Ok(self.leave())
-        } else {
-            Err(self.leave())
-        }
-    }
-
-    /// Waits, and says whether the thing was granted.
-    #[inline(always)]
-    #[track_caller]
-    pub(crate) fn wait_for_grant(&self, reason: Reason, deadline: Option<Nanos>) -> bool {
-        thread::park_for_until(reason, deadline, || self.is_granted())
-    }
-
-    /// Leaves with the note.
-    #[inline]
-    pub(crate) fn leave(self) -> W {
-        let what = self.remove(Option::take);
-        std::mem::forget(self);
-        what.expect(NOTE)
-    }
-
-    /// Leaves with what `take` takes out of the note, and no user's value may stay in it. A note
-    /// that was written in parts is read faster in the same parts than as a whole.
-    #[inline(always)]
-    pub(crate) fn leave_with<R>(self, take: impl FnOnce(&mut W) -> R) -> R {
-        let taken = self.remove(|what| take(what.as_mut().expect(NOTE)));
-        std::mem::forget(self);
-        taken
-    }
-
-    /// Writes into the note.
-    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut W) -> R) -> R {
-        let mut nodes = self.queue.nodes.borrow_mut();
-        change(nodes.at(self.key).what.as_mut().expect(NOTE))
-    }
-
-    /// Stays in the queue, for the [place](WaitQueue::place) of that key to leave.
-    pub(crate) fn into_key(self) -> u32 {
-        let key = self.key;
-        std::mem::forget(self);
-        key
-    }
-
-    #[inline(always)]
-    fn remove<R>(&self, take: impl FnOnce(&mut Option<W>) -> R) -> R {
-        let mut nodes = self.queue.nodes.borrow_mut();
-        let free = std::mem::replace(&mut nodes.free, self.key);
-        let mut node = nodes.at(self.key);
-        if node.state == State::Waiting {
-            self.queue.unlink(&mut nodes, self.key);
-            node = nodes.at(self.key);
-        }
-        node.next = free;
-        node.claim = None;
-        take(&mut node.what)
-    }
-}
-
-impl<W> Drop for Place<'_, W> {
-    fn drop(&mut self) {
-        // The note may hold a user's value: it is dropped when the queue is not borrowed any more.
-        let what = self.remove(Option::take);
-        drop(what);
     }
 }

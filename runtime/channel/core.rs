@@ -35,6 +35,11 @@ impl<T> Slot<T> {
         message: None,
         waker: None,
     };
+
+    fn fill(&mut self, message: T) -> Option<Waker> {
+        self.message = Some(message);
+        self.waker.take()
+    }
 }
 
 /// How far a receive has come without waiting.
@@ -118,7 +123,13 @@ impl<T> Core<T> {
         message: T,
         deadline: impl FnOnce() -> Option<Nanos>,
     ) -> Result<(), SendTimeoutError<T>> {
-        let message = match self.try_send(message) {
+        let sent = if self.to_receive.has_lone() && self.to_send.is_empty() {
+            self.give_to_lone(message)
+                .or_else(|message| self.try_send(message))
+        } else {
+            self.try_send(message)
+        };
+        let message = match sent {
             Ok(()) => return Ok(()),
             Err(TrySendError::Disconnected(message)) => {
                 return Err(SendTimeoutError::Disconnected(message));
@@ -144,14 +155,20 @@ impl<T> Core<T> {
     /// Hands a message to the first who waits for one.
     #[inline(always)]
     fn give(&self, message: T) -> Result<(), T> {
-        let waker = self.to_receive.grant_with(message, |slot, message| {
-            slot.message = Some(message);
-            slot.waker.take()
-        })?;
+        let waker = self.to_receive.grant_with(message, Slot::fill)?;
         if let Some(waker) = waker {
             waker.wake();
         }
         Ok(())
+    }
+
+    /// Hands a message to the lone green thread that waits for one.
+    #[inline(never)]
+    fn give_to_lone(&self, message: T) -> Result<(), T> {
+        self.to_receive.grant_lone(message, |slot, message| {
+            debug_assert!(slot.waker.is_none(), "a future is in the list");
+            slot.message = Some(message);
+        })
     }
 
     #[inline]
@@ -206,10 +223,14 @@ impl<T> Core<T> {
     #[inline(always)]
     #[track_caller]
     pub(super) fn recv(&self, deadline: impl FnOnce() -> Option<Nanos>) -> Result<T, TryRecvError> {
-        let place = match self.take_or_enter() {
-            Begun::Done(result) => return result,
-            Begun::Waits(place) => place,
-            Begun::Timer(timer) => return self.wait_for_timer(timer, deadline()),
+        let place = if self.is_quiet() {
+            self.enter()
+        } else {
+            match self.take_or_enter() {
+                Begun::Done(result) => return result,
+                Begun::Waits(place) => place,
+                Begun::Timer(timer) => return self.wait_for_timer(timer, deadline()),
+            }
         };
         let granted = place.wait_for_grant(Reason::Channel, deadline());
         let message = place.leave_with(|slot| slot.message.take());
@@ -220,24 +241,20 @@ impl<T> Core<T> {
         })
     }
 
+    /// Whether all there is to do is to wait.
+    #[inline(always)]
+    fn is_quiet(&self) -> bool {
+        self.buffer.borrow().is_empty()
+            && self.to_send.is_empty()
+            && self.timer.is_none()
+            && self.has_senders()
+    }
+
     /// Takes a message, or enters the queue of those who wait for one.
     #[inline(never)]
     #[track_caller]
     fn take_or_enter(&self) -> Begun<'_, T> {
-        let first = self.buffer.borrow_mut().pop_front();
-        match first {
-            Some(message) => Begun::Done(Ok(self.taken(message))),
-            None if self.timer.is_none() && self.to_send.is_empty() && self.has_senders() => {
-                self.enter()
-            }
-            None => self.take_elsewhere_or_enter(),
-        }
-    }
-
-    #[cold]
-    #[track_caller]
-    fn take_elsewhere_or_enter(&self) -> Begun<'_, T> {
-        if let Some(message) = self.take_elsewhere() {
+        if let Some(message) = self.take() {
             return Begun::Done(Ok(message));
         }
         if !self.has_senders() {
@@ -246,17 +263,18 @@ impl<T> Core<T> {
         if let Some(timer) = &self.timer {
             return Begun::Timer(timer);
         }
-        let begun = self.enter();
+        let place = self.enter();
         self.settle();
-        begun
+        Begun::Waits(place)
     }
 
-    #[inline(always)]
+    /// Enters the queue of those who wait for a message.
+    #[inline(never)]
     #[track_caller]
-    fn enter(&self) -> Begun<'_, T> {
+    fn enter(&self) -> Place<'_, Slot<T>> {
         let place = self.to_receive.enter(Slot::EMPTY, None);
         self.notify();
-        Begun::Waits(place)
+        place
     }
 
     #[cold]

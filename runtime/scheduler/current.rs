@@ -44,6 +44,7 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut Scheduler) -> R) -> R {
 }
 
 /// As [`with`], or `None` if there is no scheduler, or it is at work itself.
+#[inline(always)]
 pub(crate) fn try_with<R>(f: impl FnOnce(&mut Scheduler) -> R) -> Option<R> {
     place().try_borrow_mut().ok()?.as_deref_mut().map(f)
 }

@@ -55,12 +55,18 @@ impl<T> RunQueue<T> {
         self.tail.wrapping_sub(self.head)
     }
 
+    /// Makes room for so many, before there are: a wake need not look whether there is room.
+    #[inline]
+    pub(super) fn reserve(&mut self, count: usize) {
+        if count > self.ring.len() {
+            self.grow();
+        }
+    }
+
     /// Adds one that has become ready.
     #[inline]
     pub(super) fn push(&mut self, ready: T) {
-        if self.len() == self.ring.len() {
-            self.grow();
-        }
+        debug_assert!(self.len() < self.ring.len(), "a place is reserved for each");
         *self.at(self.tail) = Some(ready);
         self.tail = self.tail.wrapping_add(1);
     }
@@ -178,8 +184,11 @@ mod tests {
         let mut queue = RunQueue::new(Policy::Fifo);
         (0..40).for_each(|index| queue.push(index));
         (0..30).for_each(|index| assert_eq!(queue.pop(), Some(index)));
-        (40..400).for_each(|index| queue.push(index));
-        (30..400).for_each(|index| assert_eq!(queue.pop(), Some(index)));
+        queue.reserve(100);
+        (40..100).for_each(|index| queue.push(index));
+        queue.reserve(200);
+        (100..200).for_each(|index| queue.push(index));
+        (30..200).for_each(|index| assert_eq!(queue.pop(), Some(index)));
         assert_eq!(queue.pop(), None);
         assert!(queue.is_empty());
     }

@@ -185,6 +185,12 @@ impl Table {
         self.records.len() - self.vacant.len()
     }
 
+    /// Green threads that there have been at most.
+    #[inline]
+    pub(super) fn slots(&self) -> usize {
+        self.records.len()
+    }
+
     /// Enters a green thread that is ready to begin.
     #[inline(always)]
     pub(super) fn insert(
@@ -297,10 +303,21 @@ impl Table {
         }
     }
 
+    /// Whether something is due for anybody.
+    #[inline]
+    pub(super) fn has_due(&self) -> bool {
+        self.due > 0
+    }
+
     /// Whether something is due for that green thread that unwinds it at its suspension.
     #[inline]
     pub(super) fn will_unwind(&mut self, id: ThreadId) -> bool {
-        self.due > 0 && self.get(id).is_some_and(Record::is_interruptible)
+        self.due > 0 && self.will_unwind_by_due(id)
+    }
+
+    #[cold]
+    fn will_unwind_by_due(&mut self, id: ThreadId) -> bool {
+        self.get(id).is_some_and(Record::is_interruptible)
     }
 
     /// Whether something is due for the green thread in that slot that may unwind it from its next

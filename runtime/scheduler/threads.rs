@@ -56,6 +56,7 @@ impl Scheduler {
             self.table.interrupts(id.index(), Interrupts::cancel);
         }
         self.stats.spawns += 1;
+        self.ready.reserve(self.table.slots());
         self.non_daemons += usize::from(!daemon);
         self.ready.push(Ready {
             index: id.index(),
@@ -161,6 +162,16 @@ impl Scheduler {
     #[inline]
     pub(crate) fn wake(&mut self, id: ThreadId) {
         wake(&mut self.table, &mut self.ready, &mut self.stats, id);
+    }
+
+    /// As [`wake`](Scheduler::wake), unless something is due for anybody; says which.
+    #[inline(always)]
+    pub(crate) fn wake_unless_due(&mut self, id: ThreadId) -> bool {
+        let is_quiet = !self.table.has_due();
+        if is_quiet {
+            self.wake(id);
+        }
+        is_quiet
     }
 
     /// Gives the park token, and wakes the owner if it waits for that.
@@ -375,10 +386,10 @@ pub(super) fn wake(
     if let Some(coroutine) = record.coroutine.take() {
         record.state = State::Ready;
         record.want = None;
+        stats.wakes += 1;
         ready.push(Ready {
             index: id.index(),
             coroutine,
         });
-        stats.wakes += 1;
     }
 }

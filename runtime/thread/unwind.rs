@@ -10,6 +10,7 @@
 //! return instead; they wait ([`park_always`]).
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
 use crate::scheduler::{self, Deadlock, Held, Interrupt, Level, Nanos, Scheduler, ThreadId, Want};
@@ -89,8 +90,11 @@ pub(crate) fn park_for_until(
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
 ) -> bool {
-    let result = park_wanting_until(None::<(&ThreadId, _)>, reason, deadline, done);
-    result.unwrap_or_else(|_| unreachable!("who wants nothing that others have is in no cycle"))
+    let nothing = |_| Ok::<(), Infallible>(());
+    match park_prepared_until(nothing, reason, deadline, done) {
+        Ok(done) => done,
+        Err(never) => match never {},
+    }
 }
 
 /// As [`park_until`], for what other green threads have. An error if there is no deadline and they
@@ -106,30 +110,29 @@ pub(crate) fn park_until_free<H: Held>(
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
 ) -> Result<bool, Deadlock> {
-    let want = if deadline.is_none() {
-        Some((what, Want { what, at }))
-    } else {
-        None
+    let want = deadline.is_none().then_some(Want { what, at });
+    let prepare = |unwinding| match &want {
+        Some(want) => scheduler::want(what, want, unwinding),
+        None => Ok(()),
     };
     if done() {
         return Ok(true);
     }
-    park_wanting_until(want, what.reason(), deadline, done)
+    park_prepared_until(prepare, what.reason(), deadline, done)
 }
 
+/// Calls `prepare` each time before it parks, with whether it unwinds; an error ends the wait.
 #[inline(always)]
 #[track_caller]
-fn park_wanting_until<H: Held>(
-    want: Option<(&H, Want<'_>)>,
+fn park_prepared_until<E>(
+    prepare: impl Fn(bool) -> Result<(), E>,
     reason: Reason,
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
-) -> Result<bool, Deadlock> {
+) -> Result<bool, E> {
     loop {
         let unwinding = scheduler::is_unwinding();
-        if let Some((what, want)) = &want {
-            scheduler::want(*what, want, unwinding)?;
-        }
+        prepare(unwinding)?;
         let parked = if unwinding {
             scheduler::park_unwinding(reason, deadline);
             Ok(())

@@ -173,13 +173,19 @@ fn a_value_that_panics_when_nobody_wants_it_costs_the_pool_no_thread() {
     util::run(|| {
         for _ in 0..80 {
             let (go, wait) = mpsc::channel::<()>();
+            let (begin, begun) = mpsc::channel::<()>();
             let job = sedge::spawn(|| {
                 sedge::blocking(move || {
+                    begin.send(()).unwrap();
                     wait.recv().unwrap();
                     Explosive
                 });
             });
-            until(job.thread(), State::Parked(Reason::Blocking));
+            // Before that it may wait for room, while another test keeps the pool busy; then it
+            // would take its job along.
+            while begun.try_recv().is_err() {
+                sedge::sleep(ms(1));
+            }
             job.cancel();
             assert!(job.join().is_err());
             go.send(()).unwrap();

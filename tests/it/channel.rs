@@ -165,6 +165,41 @@ fn a_message_is_not_lost_with_a_receiver_that_was_cancelled_before() {
 }
 
 #[test]
+fn an_interrupt_of_another_does_not_keep_a_message_from_who_waits_alone() {
+    util::run(|| {
+        let (sender, receiver) = unbounded();
+        let lone = sedge::spawn(move || receiver.recv());
+        until(lone.thread(), WAITS);
+        let other = sedge::spawn(|| sedge::sleep(FOREVER));
+        sedge::yield_now();
+        other.cancel();
+        sender.send(1).unwrap();
+        assert!(sender.is_empty(), "it was handed over");
+        assert_eq!(lone.join().unwrap(), Ok(1));
+    });
+}
+
+#[test]
+fn who_waited_alone_and_goes_when_others_have_come_leaves_them_their_turn() {
+    util::run(|| {
+        let (sender, receiver) = unbounded();
+        let wait = |limit| {
+            let receiver = receiver.clone();
+            let thread = sedge::spawn(move || receiver.recv_timeout(limit));
+            until(thread.thread(), WAITS);
+            thread
+        };
+        let lone = wait(ms(1));
+        let (second, third) = (wait(FOREVER), wait(FOREVER));
+        assert_eq!(lone.join().unwrap(), Err(RecvTimeoutError::Timeout));
+        let last = wait(FOREVER);
+        (0..3).for_each(|i| sender.send(i).unwrap());
+        let got = [second, third, last].map(|thread| thread.join().unwrap().unwrap());
+        assert_eq!(got, [0, 1, 2]);
+    });
+}
+
+#[test]
 fn a_cancelled_sender_takes_its_message_with_it() {
     util::run(|| {
         let (sender, receiver) = bounded(0);
