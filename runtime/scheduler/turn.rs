@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::clock::Nanos;
 use super::inbox::Message;
-use super::{Alarm, Ending, SWITCHES_PER_TURN, Scheduler, State, TIMERS_PER_TURN, fork, threads};
+use super::{Alarm, Ending, Scheduler, State, TIMERS_PER_TURN, fork, threads};
 use crate::stack::HOT_BYTES;
 use crate::stats::Reason;
 
