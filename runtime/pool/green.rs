@@ -222,15 +222,26 @@ impl Pool {
     /// As [`join`](Pool::join).
     #[track_caller]
     pub fn join_timeout(&self, limit: Duration) -> bool {
-        let is_idle = self.inner.taken.get() == 0;
+        let is_idle = self.inner.taken.get() == 0 && self.inner.members.len() == 0;
         is_idle || self.join_until(Some(scheduler::with(|s| s.after(limit))))
     }
 
     #[track_caller]
     fn join_until(&self, deadline: Option<Nanos>) -> bool {
         self.inner.members.refuse_member();
-        while self.inner.taken.get() > 0 {
-            if self.inner.idle.wait(Reason::Pool, deadline, ()).is_err() {
+        let Inner {
+            taken,
+            members,
+            idle,
+            ..
+        } = &*self.inner;
+        // A job in place has no place of its own, but its green thread is a member meanwhile.
+        while taken.get() > 0 || members.len() > 0 {
+            let granted = match taken.get() {
+                0 => members.join(deadline),
+                _ => idle.wait(Reason::Pool, deadline, ()).is_ok(),
+            };
+            if !granted {
                 return false;
             }
         }

@@ -105,7 +105,7 @@ impl Group {
     /// The number of members.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.members.by_id.borrow().len()
+        self.members.len()
     }
 
     /// Whether it has no members.
@@ -137,14 +137,7 @@ impl Group {
     #[track_caller]
     fn join_until(&self, deadline: Option<Nanos>) -> bool {
         self.members.refuse_member();
-        let empty = &self.members.empty;
-        // Somebody may have been added between the end of the last one and now.
-        while !self.is_empty() {
-            if empty.wait(Reason::Join, deadline, ()).is_err() {
-                return false;
-            }
-        }
-        true
+        self.members.join(deadline)
     }
 
     /// Cancels all members, without waiting; the caller too, if he is one. gevent's
@@ -217,6 +210,22 @@ impl Members {
 
     pub(super) fn threads(&self) -> Vec<Thread> {
         self.by_id.borrow().values().cloned().collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.borrow().len()
+    }
+
+    /// Waits until there are none; says whether it has come to that.
+    #[track_caller]
+    pub(super) fn join(&self, deadline: Option<Nanos>) -> bool {
+        // Somebody may have been added between the end of the last one and now.
+        while self.len() > 0 {
+            if self.empty.wait(Reason::Join, deadline, ()).is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     pub(super) fn cancel(&self) {
