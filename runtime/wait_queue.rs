@@ -115,7 +115,7 @@ impl<W> WaitQueue<W> {
         let mut next = self.front(&mut nodes)?;
         while next != NONE {
             let node = nodes.at(next);
-            if !node.is_taken() && wanted(node.claim.as_ref(), node.what()) {
+            if node.may_be_granted() && wanted(node.claim.as_ref(), node.what()) {
                 return Some(next);
             }
             next = node.next;
@@ -298,7 +298,7 @@ impl<W> WaitQueue<W> {
                 return None;
             }
             let node = nodes.at(first);
-            if !node.is_taken() && !node.will_unwind() {
+            if node.may_be_granted() {
                 return Some(first);
             }
             self.pass_over(nodes, first);
@@ -374,6 +374,12 @@ impl<W> Node<W> {
     #[inline]
     fn what(&self) -> &W {
         self.what.as_ref().expect(NOTE)
+    }
+
+    /// Whether its owner will go on if something is granted to him.
+    #[inline]
+    fn may_be_granted(&self) -> bool {
+        !self.is_taken() && !self.will_unwind()
     }
 
     /// Whether its owner has been interrupted and leaves.

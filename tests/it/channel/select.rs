@@ -462,3 +462,28 @@ fn ready_waits_and_takes_nothing() {
         blocked.join().unwrap().unwrap();
     });
 }
+
+#[test]
+fn a_select_does_not_count_on_a_receiver_that_was_cancelled() {
+    util::run(|| {
+        let (sender, receiver) = bounded::<i32>(0);
+        let select = sedge::spawn({
+            let (sender, receiver) = (sender.clone(), receiver.clone());
+            move || {
+                select! {
+                    send(sender, 1) -> _ => "sent",
+                    recv(receiver) -> _ => "received",
+                    default(ms(20)) => "neither",
+                }
+            }
+        });
+        until(select.thread(), WAITS);
+        let victim = sedge::spawn({
+            let receiver = receiver.clone();
+            move || receiver.recv()
+        });
+        // Runs between the receiver, which tells the select that it could send, and the select.
+        sedge::spawn(move || victim.cancel()).join().unwrap();
+        assert_eq!(select.join().unwrap(), "neither");
+    });
+}
