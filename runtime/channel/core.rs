@@ -387,6 +387,7 @@ impl<T> Core<T> {
         }
         if let Err(message) = self.give(message) {
             self.buffer.borrow_mut().push_front(message);
+            self.notify();
         }
     }
 

@@ -1,7 +1,9 @@
 //! `select!` and `Select`.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::rc::Rc;
+use std::task::{Context, Waker};
 
 use sedge::channel::{
     Receiver, RecvError, Select, SelectTimeoutError, SendError, Sender, TryReadyError,
@@ -485,5 +487,27 @@ fn a_select_does_not_count_on_a_receiver_that_was_cancelled() {
         // Runs between the receiver, which tells the select that it could send, and the select.
         sedge::spawn(move || victim.cancel()).join().unwrap();
         assert_eq!(select.join().unwrap(), "neither");
+    });
+}
+
+#[test]
+fn ready_hears_of_a_message_that_comes_back_from_a_dropped_future() {
+    util::run(|| {
+        let (sender, receiver) = unbounded();
+        let mut future = Box::pin(receiver.recv_async());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(future.as_mut().poll(&mut context).is_pending());
+        let watcher = sedge::spawn({
+            let receiver = receiver.clone();
+            move || {
+                let mut select = Select::new();
+                select.recv(&receiver);
+                select.ready_timeout(FOREVER).map(|_| receiver.try_recv())
+            }
+        });
+        until(watcher.thread(), WAITS);
+        sender.send(1).unwrap(); // it is the future's
+        drop(future);
+        assert_eq!(watcher.join().unwrap(), Ok(Ok(1)));
     });
 }
