@@ -511,3 +511,23 @@ fn ready_hears_of_a_message_that_comes_back_from_a_dropped_future() {
         assert_eq!(watcher.join().unwrap(), Ok(Ok(1)));
     });
 }
+
+#[test]
+fn what_stands_behind_operations_that_are_not_ready_is_not_favoured() {
+    let (first_sender, first) = unbounded();
+    let (second_sender, second) = unbounded();
+    let idle = never::<i32>();
+    let mut counts = [0; 2];
+    for _ in 0..1000 {
+        first_sender.send(1).unwrap();
+        second_sender.send(1).unwrap();
+        select! {
+            recv(idle) -> _ => unreachable!(),
+            recv(idle) -> _ => unreachable!(),
+            recv(idle) -> _ => unreachable!(),
+            recv(first) -> _ => counts[0] += 1,
+            recv(second) -> _ => counts[1] += 1,
+        }
+    }
+    assert!(counts.iter().all(|&count| count > 400), "{counts:?}");
+}
