@@ -13,21 +13,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::task::Waker;
 use std::time::Instant;
 
 use super::error::{SendTimeoutError, TryRecvError, TrySendError};
 use super::timer::Timer;
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
-use crate::thread;
+use crate::thread::{self, LocalWaker};
 use crate::wait_queue::{Claim, Place, WaitQueue, is_same};
 
 /// What a receiver leaves in the queue: a place for a message, and whom to wake beside his green
 /// thread.
 pub(super) struct Slot<T> {
     pub(super) message: Option<T>,
-    pub(super) waker: Option<Waker>,
+    pub(super) waker: Option<LocalWaker>,
 }
 
 impl<T> Slot<T> {
@@ -149,7 +148,7 @@ impl<T> Core<T> {
             slot.waker.take()
         })?;
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
         Ok(())
     }
@@ -432,7 +431,7 @@ impl<T> Core<T> {
         self.senders.set(self.senders.get() - 1);
         if !self.has_senders() {
             while let Some(waker) = self.to_receive.grant(|slot| slot.waker.take()) {
-                waker.into_iter().for_each(Waker::wake);
+                waker.into_iter().for_each(wake);
             }
             self.notify();
         }
@@ -448,6 +447,12 @@ impl<T> Core<T> {
             drop(unread);
         }
     }
+}
+
+/// Wakes a future. If that panics, it was printed, and harms neither who sends nor the others.
+#[cold]
+fn wake(waker: LocalWaker) {
+    thread::contain(|| waker.wake());
 }
 
 /// An instant on the scheduler's clock.
