@@ -62,7 +62,6 @@
 //! * Deep recursion and large arrays: a green stack is 256 KiB by default, where std gives an OS
 //!   thread 2 MiB and `main` has 8 MiB as a rule. [`Config::stack_size`] asks for more.
 //! * A lock in a `static`: [`sync::Mutex`] is not `Sync`. Put it into a `thread_local!` of std's.
-//! * `RwLock` and `mpsc` are not in [`sync`] yet, and std's stop the OS thread when they wait.
 //! * What is made of a failed join: a [`JoinError`] where std has the bare payload. Give
 //!   [`into_panic`](JoinError::into_panic) to `resume_unwind`, but ask
 //!   [`is_cancelled`](JoinError::is_cancelled) first.
