@@ -52,6 +52,7 @@ mod select_macro;
 mod timer;
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -226,6 +227,12 @@ impl<T> Drop for Sender<T> {
         self.core.remove_sender();
     }
 }
+
+// As crossbeam's and std's: no call leaves the channel half changed, whatever unwinds it.
+impl<T> UnwindSafe for Sender<T> {}
+impl<T> RefUnwindSafe for Sender<T> {}
+impl<T> UnwindSafe for Receiver<T> {}
+impl<T> RefUnwindSafe for Receiver<T> {}
 
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -50,6 +50,7 @@ use std::time::{Duration, Instant};
 pub use std::thread::{available_parallelism, panicking};
 
 pub use self::error::{JoinError, Result};
+pub(crate) use self::future::LocalWaker;
 pub use self::future::block_on;
 pub use self::handle::JoinHandle;
 pub(crate) use self::remote::Wake;

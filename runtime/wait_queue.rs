@@ -41,7 +41,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use self::lone::{LONE, Lone, Stage};
-use self::nodes::{NONE, NOTE, Nodes, State};
+use self::nodes::{NONE, NOTE, Node, Nodes, State};
 pub(crate) use self::place::Place;
 use crate::scheduler::{self, Held, Nanos, Scheduler, ThreadId};
 use crate::stats::Reason;
@@ -108,7 +108,7 @@ impl<W> WaitQueue<W> {
         let mut next = self.front(&mut nodes)?;
         while next != NONE {
             let node = nodes.at(next);
-            if !node.is_taken() && wanted(node.claim.as_ref(), node.what()) {
+            if may_be_granted(node) && wanted(node.claim.as_ref(), node.what()) {
                 return Some(next);
             }
             next = node.next;
@@ -387,7 +387,7 @@ impl<W> WaitQueue<W> {
                 return None;
             }
             let node = nodes.at(first);
-            if !node.is_taken() && !will_unwind(node.owner) {
+            if may_be_granted(node) {
                 return Some(first);
             }
             self.pass_over(nodes, first);
@@ -450,6 +450,12 @@ impl<W> WaitQueue<W> {
 }
 
 const OWNER: &str = "who waits for a lock is a green thread";
+
+/// Whether the owner will go on with what is granted to him.
+#[inline]
+fn may_be_granted<W>(node: &Node<W>) -> bool {
+    !node.is_taken() && !will_unwind(node.owner)
+}
 
 /// Whether somebody has been interrupted and leaves.
 #[inline]

@@ -13,21 +13,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::task::Waker;
 use std::time::Instant;
 
 use super::error::{SendTimeoutError, TryRecvError, TrySendError};
 use super::timer::Timer;
 use crate::scheduler::{self, Nanos};
 use crate::stats::Reason;
-use crate::thread;
+use crate::thread::{self, LocalWaker};
 use crate::wait_queue::{Claim, Place, WaitQueue, is_same};
 
 /// What a receiver leaves in the queue: a place for a message, and whom to wake beside his green
 /// thread.
 pub(super) struct Slot<T> {
     pub(super) message: Option<T>,
-    pub(super) waker: Option<Waker>,
+    pub(super) waker: Option<LocalWaker>,
 }
 
 impl<T> Slot<T> {
@@ -36,7 +35,7 @@ impl<T> Slot<T> {
         waker: None,
     };
 
-    fn fill(&mut self, message: T) -> Option<Waker> {
+    fn fill(&mut self, message: T) -> Option<LocalWaker> {
         self.message = Some(message);
         self.waker.take()
     }
@@ -157,7 +156,7 @@ impl<T> Core<T> {
     fn give(&self, message: T) -> Result<(), T> {
         let waker = self.to_receive.grant_with(message, Slot::fill)?;
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
         Ok(())
     }
@@ -405,6 +404,7 @@ impl<T> Core<T> {
         }
         if let Err(message) = self.give(message) {
             self.buffer.borrow_mut().push_front(message);
+            self.notify();
         }
     }
 
@@ -449,7 +449,7 @@ impl<T> Core<T> {
         self.senders.set(self.senders.get() - 1);
         if !self.has_senders() {
             while let Some(waker) = self.to_receive.grant(|slot| slot.waker.take()) {
-                waker.into_iter().for_each(Waker::wake);
+                waker.into_iter().for_each(wake);
             }
             self.notify();
         }
@@ -465,6 +465,12 @@ impl<T> Core<T> {
             drop(unread);
         }
     }
+}
+
+/// Wakes a future. If that panics, it was printed, and harms neither who sends nor the others.
+#[cold]
+fn wake(waker: LocalWaker) {
+    thread::contain(|| waker.wake());
 }
 
 /// An instant on the scheduler's clock.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use super::core::Slot;
 use super::{Receiver, RecvError, TryRecvError};
+use crate::thread::LocalWaker;
 
 /// The next message of a channel; see [`Receiver::recv_async`].
 ///
@@ -39,7 +40,7 @@ impl<T> Future for Recv<'_, T> {
                 return Poll::Ready(place.leave().message.ok_or(RecvError));
             }
             place.into_key();
-            let waker = context.waker().clone();
+            let waker = LocalWaker::new(context.waker());
             let place = core.to_receive.place(key);
             let old = place.change(|slot| slot.waker.replace(waker));
             place.into_key();
@@ -58,7 +59,7 @@ impl<T> Future for Recv<'_, T> {
         );
         let slot = Slot {
             message: None,
-            waker: Some(context.waker().clone()),
+            waker: Some(LocalWaker::new(context.waker())),
         };
         self.key = Some(core.to_receive.enter_task(slot).into_key());
         core.settle();

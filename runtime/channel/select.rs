@@ -257,14 +257,21 @@ impl<'a> Select<'a> {
         self.watch(Limit::At(deadline)).ok_or(ReadyTimeoutError)
     }
 
-    /// The place of an operation of which `is_ready` holds, beginning at a random one.
+    /// The place of an operation of which `is_ready` holds: a random one, each as likely.
     fn find(&self, is_ready: impl Fn(&dyn Operation) -> bool) -> Option<usize> {
-        let count = self.operations.len();
-        let start = if self.biased { 0 } else { random(count) };
-        let places = (start..count).chain(0..start);
-        places
-            .into_iter()
-            .find(|&place| is_ready(self.operations[place].1))
+        let mut ready =
+            (0..self.operations.len()).filter(|&place| is_ready(self.operations[place].1));
+        let mut chosen = ready.next()?;
+        if !self.biased {
+            // The second takes the place of the first in one of two cases, the third in one of
+            // three. To begin at a random place would favour those behind many that are not ready.
+            for (count, place) in (2..).zip(ready) {
+                if random(count) == 0 {
+                    chosen = place;
+                }
+            }
+        }
+        Some(chosen)
     }
 
     fn any(&self, holds: impl Fn(&dyn Operation) -> bool) -> bool {

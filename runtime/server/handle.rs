@@ -138,7 +138,8 @@ impl<A> ServerHandle<A> {
         let deadline = scheduler::with(|scheduler| scheduler.after(grace));
         self.stop();
         let waiting = Waiting::new(&self.0);
-        let has_ended = || !self.0.is_accepting() && waiting.is_alone();
+        let is_accepting = || self.0.phase.get() == Phase::Accepting && !waiting.runner_waits_too();
+        let has_ended = || !is_accepting() && waiting.is_alone();
         if self.0.wait_until(Some(deadline), has_ended) {
             return true;
         }
@@ -159,7 +160,8 @@ impl<A> ServerHandle<A> {
     pub fn wait(&self) {
         if self.0.phase.get() != Phase::Closed || self.connections() > 0 {
             let waiting = Waiting::new(&self.0);
-            let has_ended = || self.0.is_closed() && waiting.is_alone();
+            let is_closed = || self.0.phase.get() == Phase::Closed || waiting.runner_waits_too();
+            let has_ended = || is_closed() && waiting.is_alone();
             self.0.wait_until(None, has_ended);
         }
     }
@@ -200,14 +202,6 @@ impl<A> Shared<A> {
             }
         }
         true
-    }
-
-    fn is_accepting(&self) -> bool {
-        self.phase.get() == Phase::Accepting && !self.runner_waits.get()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.phase.get() == Phase::Closed || self.runner_waits.get()
     }
 
     /// Whether all who are at work wait for the others.
@@ -316,6 +310,12 @@ impl<A> Waiting<'_, A> {
             inside,
             is_runner,
         }
+    }
+
+    /// Whether who accepts waits for the end himself, and this one belongs to the server too, so
+    /// that they must not wait for each other.
+    fn runner_waits_too(&self) -> bool {
+        (self.is_runner || self.inside.is_some()) && self.shared.runner_waits.get()
     }
 
     /// Whether nobody is at work but, for one who is, those that wait as he does.

@@ -31,7 +31,8 @@ use crate::stats::Reason;
 /// future is dropped.
 ///
 /// There is no reactor of another runtime here: a socket of tokio's or async-io's works if its
-/// runtime's own OS threads look after it. The futures of sedge are [`JoinHandle`]s.
+/// runtime's own OS threads look after it. The futures of sedge are [`JoinHandle`]s and the
+/// messages of a channel (`Receiver::recv_async`).
 ///
 /// While a clone of the waker exists, somebody may still wake this green thread, as with a
 /// [`Remote`](crate::thread::Remote), so that no deadlock is reported. sedge's own futures keep

@@ -520,3 +520,14 @@ fn a_future_is_finished_by_another_call_than_began_it() {
         assert_eq!(block_on(handle).unwrap(), 8);
     });
 }
+
+#[test]
+fn waiting_for_a_message_that_nobody_can_send_is_a_deadlock() {
+    let text = panic_of(|| {
+        sedge::run(|| {
+            let (_sender, receiver) = sedge::channel::unbounded::<()>();
+            block_on(receiver.recv_async())
+        })
+    });
+    assert!(text.contains("deadlock"), "{text}");
+}

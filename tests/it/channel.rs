@@ -401,3 +401,33 @@ fn a_waker_may_use_the_channel() {
     sender.send(1).unwrap();
     assert_eq!(future.poll(&mut context), Poll::Ready(Ok(1)));
 }
+
+#[test]
+fn a_waker_that_panics_harms_neither_the_sender_nor_the_others() {
+    struct Bad;
+
+    impl Wake for Bad {
+        fn wake(self: Arc<Bad>) {
+            panic!("the waker's");
+        }
+    }
+
+    util::run(|| {
+        let (sender, receiver) = unbounded();
+        let waker = Waker::from(Arc::new(Bad));
+        let mut context = Context::from_waker(&waker);
+        let mut first = Box::pin(receiver.recv_async());
+        let mut second = Box::pin(receiver.recv_async());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        let other = sedge::spawn({
+            let receiver = receiver.clone();
+            move || receiver.recv()
+        });
+        until(other.thread(), WAITS);
+        assert_eq!(sender.send(1), Ok(()));
+        drop(sender); // wakes the second, and then the green thread
+        assert_eq!(other.join().unwrap(), Err(RecvError));
+        assert_eq!(first.as_mut().poll(&mut context), Poll::Ready(Ok(1)));
+    });
+}

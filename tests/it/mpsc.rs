@@ -145,3 +145,11 @@ fn everything_prints_as_in_std() {
     let error: std::sync::mpsc::SendError<i32> = SendError(1);
     assert_eq!(format!("{error:?}"), "SendError { .. }");
 }
+
+#[test]
+fn the_ends_may_go_where_panics_are_caught() {
+    let (sender, receiver) = channel();
+    std::panic::catch_unwind(|| sender.send(Rc::new(1)).unwrap()).unwrap();
+    let received = std::panic::catch_unwind(|| receiver.recv().is_ok());
+    assert!(received.unwrap());
+}

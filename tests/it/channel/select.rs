@@ -1,7 +1,9 @@
 //! `select!` and `Select`.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::rc::Rc;
+use std::task::{Context, Waker};
 
 use sedge::channel::{
     Receiver, RecvError, Select, SelectTimeoutError, SendError, Sender, TryReadyError,
@@ -461,4 +463,71 @@ fn ready_waits_and_takes_nothing() {
         assert_eq!(receiver.recv(), Ok(1));
         blocked.join().unwrap().unwrap();
     });
+}
+
+#[test]
+fn a_select_does_not_count_on_a_receiver_that_was_cancelled() {
+    util::run(|| {
+        let (sender, receiver) = bounded::<i32>(0);
+        let select = sedge::spawn({
+            let (sender, receiver) = (sender.clone(), receiver.clone());
+            move || {
+                select! {
+                    send(sender, 1) -> _ => "sent",
+                    recv(receiver) -> _ => "received",
+                    default(ms(20)) => "neither",
+                }
+            }
+        });
+        until(select.thread(), WAITS);
+        let victim = sedge::spawn({
+            let receiver = receiver.clone();
+            move || receiver.recv()
+        });
+        // Runs between the receiver, which tells the select that it could send, and the select.
+        sedge::spawn(move || victim.cancel()).join().unwrap();
+        assert_eq!(select.join().unwrap(), "neither");
+    });
+}
+
+#[test]
+fn ready_hears_of_a_message_that_comes_back_from_a_dropped_future() {
+    util::run(|| {
+        let (sender, receiver) = unbounded();
+        let mut future = Box::pin(receiver.recv_async());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(future.as_mut().poll(&mut context).is_pending());
+        let watcher = sedge::spawn({
+            let receiver = receiver.clone();
+            move || {
+                let mut select = Select::new();
+                select.recv(&receiver);
+                select.ready_timeout(FOREVER).map(|_| receiver.try_recv())
+            }
+        });
+        until(watcher.thread(), WAITS);
+        sender.send(1).unwrap(); // it is the future's
+        drop(future);
+        assert_eq!(watcher.join().unwrap(), Ok(Ok(1)));
+    });
+}
+
+#[test]
+fn what_stands_behind_operations_that_are_not_ready_is_not_favoured() {
+    let (first_sender, first) = unbounded();
+    let (second_sender, second) = unbounded();
+    let idle = never::<i32>();
+    let mut counts = [0; 2];
+    for _ in 0..1000 {
+        first_sender.send(1).unwrap();
+        second_sender.send(1).unwrap();
+        select! {
+            recv(idle) -> _ => unreachable!(),
+            recv(idle) -> _ => unreachable!(),
+            recv(idle) -> _ => unreachable!(),
+            recv(first) -> _ => counts[0] += 1,
+            recv(second) -> _ => counts[1] += 1,
+        }
+    }
+    assert!(counts.iter().all(|&count| count > 400), "{counts:?}");
 }

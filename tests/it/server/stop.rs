@@ -1,11 +1,11 @@
 //! How a server ends: asked to, cancelled, dropped.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 
 use sedge::net::{SocketAddr, TcpListener, TcpStream};
-use sedge::server::{Listener, Server};
+use sedge::server::{Listener, Server, ServerHandle};
 use sedge::{Config, Policy};
 
 use super::{ask, connect, echo, listener, read_all, until};
@@ -430,4 +430,57 @@ fn whoever_shuts_down_may_be_cancelled_at_any_moment() {
             drop(clients);
         });
     }
+}
+
+/// Fails after its first connection, and notes when it is gone.
+struct FailsOnce(TcpListener, Cell<u32>, Rc<Cell<bool>>);
+
+impl Listener for FailsOnce {
+    type Stream = TcpStream;
+    type Addr = SocketAddr;
+
+    fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        match self.1.replace(self.1.get() + 1) {
+            1 => Err(io::Error::other("once")),
+            _ => self.0.accept(),
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+impl Drop for FailsOnce {
+    fn drop(&mut self) {
+        self.2.set(true);
+    }
+}
+
+#[test]
+fn a_hook_that_shuts_down_does_not_end_the_wait_of_others_early() {
+    util::run(|| {
+        let gone = Rc::new(Cell::new(false));
+        let failing = FailsOnce(listener(), Cell::new(0), Rc::clone(&gone));
+        let own: Rc<OnceCell<ServerHandle>> = Rc::default();
+        let in_hook = Rc::clone(&own);
+        let server = Server::new(failing, |_| (0..500).for_each(|_| sedge::yield_now()))
+            .on_error(move |_| assert!(in_hook.get().unwrap().shutdown(FOREVER)));
+        let handle = server.handle();
+        own.set(handle.clone()).unwrap();
+        let addr = *handle.local_addr().unwrap();
+        let run = sedge::spawn(move || server.run());
+        let client = sedge::spawn(move || TcpStream::connect(addr));
+        while handle.connections() == 0 {
+            sedge::yield_now();
+        }
+        while handle.connections() > 0 {
+            sedge::yield_now();
+        }
+        // The handler has ended, and the hook, which waited for that, has not gone on yet.
+        handle.wait();
+        assert!(gone.get(), "the listener is still there");
+        run.join().unwrap().unwrap();
+        client.join().unwrap().unwrap();
+    });
 }
