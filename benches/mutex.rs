@@ -1,9 +1,9 @@
 //! What it costs to lock and unlock.
 //!
-//! Size 1: nobody else is there, so that neither waits. Size 100: so many take turns, and each holds
-//! the lock while it lets others run, so that all the others come to a lock that is held, and wait in
+//! Size 1: nobody else is there, and nobody waits. Size 100: so many take turns, and each holds the
+//! lock while it lets others run, so that all the others come to a lock that is held, and wait in
 //! its queue; counted is one turn, with the wait, the switches and the hand-over. All are there
-//! before the clock starts, and the one that measures is one of them.
+//! before the clock starts, and it stops when all have had their turns: not every lock is fair.
 //!
 //! The limit is `cell` for size 1, which is what a lock of one OS thread has to be at least: a flag
 //! that is looked at, set and reset. There is none for size 100. `std` is there for size 1 only:
@@ -14,7 +14,6 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::BenchmarkId;
@@ -81,87 +80,83 @@ fn free(group: &mut Group<'_>) {
 }
 
 fn sedge_queue(group: &mut Group<'_>) {
-    fn turn(lock: &sedge::sync::Mutex<u64>) {
+    use sedge::sync::Mutex;
+    fn turn(lock: &Mutex<u64>) {
         let mut value = lock.lock().expect("nobody panics");
         sedge::yield_now();
         *value += 1;
     }
     sedge::run(|| {
-        let lock = Rc::new(sedge::sync::Mutex::new(0));
-        let stop = Rc::new(Cell::new(false));
-        for _ in 1..MANY {
-            let (lock, stop) = (Rc::clone(&lock), Rc::clone(&stop));
-            sedge::spawn(move || {
-                while !stop.get() {
-                    turn(&lock);
-                }
-            });
-        }
-        sedge::yield_now();
         group.bench_function(BenchmarkId::new("sedge", MANY), |bencher| {
-            bencher.iter_custom(|count| time(count, MANY, || turn(&lock)));
+            bencher.iter_custom(|count| {
+                let (lock, turns) = (Rc::new(Mutex::new(0)), turns(count));
+                let spawn = |_| {
+                    let lock = Rc::clone(&lock);
+                    sedge::spawn(move || (0..turns).for_each(|_| turn(&lock)))
+                };
+                let threads: Vec<_> = (0..MANY).map(spawn).collect();
+                let begin = Instant::now();
+                sedge::wait_all(&threads);
+                scale(begin.elapsed(), turns * MANY as u64, count)
+            });
         });
-        stop.set(true);
     });
 }
 
 fn may_queue(group: &mut Group<'_>) {
-    fn turn(lock: &may::sync::Mutex<u64>) {
+    use may::sync::Mutex;
+    fn turn(lock: &Mutex<u64>) {
         let mut value = lock.lock().expect("nobody panics");
         may::coroutine::yield_now();
         *value += 1;
     }
-    let lock = Arc::new(may::sync::Mutex::new(0));
-    let stop = Arc::new(AtomicBool::new(false));
-    let others: Vec<_> = (1..MANY)
-        .map(|_| {
-            let (lock, stop) = (Arc::clone(&lock), Arc::clone(&stop));
-            may::go!(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    turn(&lock);
-                }
-            })
-        })
-        .collect();
     group.bench_function(BenchmarkId::new("may", MANY), |bencher| {
         bencher.iter_custom(|count| {
-            let lock = Arc::clone(&lock);
-            let measure = move || time(count, MANY, || turn(&lock));
+            let measure = move || {
+                let (lock, turns) = (Arc::new(Mutex::new(0)), turns(count));
+                let spawn = |_| {
+                    let lock = Arc::clone(&lock);
+                    may::go!(move || (0..turns).for_each(|_| turn(&lock)))
+                };
+                let threads: Vec<_> = (0..MANY).map(spawn).collect();
+                let begin = Instant::now();
+                threads.iter().for_each(|thread| thread.wait());
+                scale(begin.elapsed(), turns * MANY as u64, count)
+            };
             may::go!(measure).join().expect("it does not panic")
         });
     });
-    stop.store(true, Ordering::Relaxed);
-    others.into_iter().for_each(|other| other.wait());
 }
 
 fn tokio_queue(group: &mut Group<'_>) {
-    async fn turn(lock: &tokio::sync::Mutex<u64>) {
-        let mut value = lock.lock().await;
-        tokio::task::yield_now().await;
-        *value += 1;
-    }
-    async fn measure(lock: Arc<tokio::sync::Mutex<u64>>, count: u64) -> Duration {
-        let turns = count.div_ceil(MANY as u64);
-        let begin = Instant::now();
+    use tokio::sync::Mutex;
+    async fn turns_of_one(lock: Arc<Mutex<u64>>, turns: u64) {
         for _ in 0..turns {
-            turn(&lock).await;
+            let mut value = lock.lock().await;
+            tokio::task::yield_now().await;
+            *value += 1;
+        }
+    }
+    async fn measure(count: u64) -> Duration {
+        let (lock, turns) = (Arc::new(Mutex::new(0)), turns(count));
+        let spawn = |_| tokio::spawn(turns_of_one(Arc::clone(&lock), turns));
+        let tasks: Vec<_> = (0..MANY).map(spawn).collect();
+        let begin = Instant::now();
+        for task in tasks {
+            task.await.expect("it does not panic");
         }
         scale(begin.elapsed(), turns * MANY as u64, count)
     }
     let runtime = tokio();
-    let lock = Arc::new(tokio::sync::Mutex::new(0));
-    for _ in 1..MANY {
-        let lock = Arc::clone(&lock);
-        runtime.spawn(async move {
-            loop {
-                turn(&lock).await;
-            }
-        });
-    }
     group.bench_function(BenchmarkId::new("tokio", MANY), |bencher| {
         bencher.iter_custom(|count| {
-            let measured = runtime.spawn(measure(Arc::clone(&lock), count));
+            let measured = runtime.spawn(measure(count));
             runtime.block_on(measured).expect("it does not panic")
         });
     });
+}
+
+/// How many of `count` turns each of them has.
+fn turns(count: u64) -> u64 {
+    count.div_ceil(MANY as u64)
 }
