@@ -10,11 +10,11 @@
 //! tokio's tasks have no stack. `std` is OS threads, whose stacks glibc keeps as well.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use corosensei::{Coroutine, CoroutineResult};
 use sedge_benches::slots::Slots;
 use sedge_benches::{Group, scale, set_up_may, settings, time, tokio};
-use std::time::Instant;
 use tokio::task::{LocalSet, spawn_local};
 
 const BATCH: usize = 1000;
@@ -96,46 +96,51 @@ fn may(group: &mut Group<'_>) {
 
 fn tokio_tasks(group: &mut Group<'_>) {
     let runtime = tokio();
+    // The future of `block_on` is polled in another way than tasks are, so a task measures.
+    let here = |measure| runtime.block_on(async { runtime.spawn(measure).await });
     group.bench_function("tokio", |bencher| {
-        bencher.iter_custom(|count| {
-            runtime.block_on(async {
-                let begin = Instant::now();
-                for _ in 0..count {
-                    black_box(tokio::spawn(async { 1 }).await.expect("it does not panic"));
-                }
-                begin.elapsed()
-            })
-        });
+        bencher.iter_custom(|count| here(one_by_one(count)).expect("it does not panic"));
     });
+    let here = |measure| runtime.block_on(async { runtime.spawn(measure).await });
     group.bench_function("tokio-batch", |bencher| {
-        bencher.iter_custom(|count| {
-            let batches = count.div_ceil(BATCH as u64);
-            runtime.block_on(async {
-                let begin = Instant::now();
-                for _ in 0..batches {
-                    let tasks: Vec<_> = (0..BATCH).map(|_| tokio::spawn(async { 1 })).collect();
-                    for task in tasks {
-                        black_box(task.await.expect("it does not panic"));
-                    }
-                }
-                scale(begin.elapsed(), batches * BATCH as u64, count)
-            })
-        });
+        bencher.iter_custom(|count| here(batches(count)).expect("it does not panic"));
     });
 }
 
+async fn one_by_one(count: u64) -> Duration {
+    let begin = Instant::now();
+    for _ in 0..count {
+        black_box(tokio::spawn(async { 1 }).await.expect("it does not panic"));
+    }
+    begin.elapsed()
+}
+
+async fn batches(count: u64) -> Duration {
+    let batches = count.div_ceil(BATCH as u64);
+    let begin = Instant::now();
+    for _ in 0..batches {
+        let tasks: Vec<_> = (0..BATCH).map(|_| tokio::spawn(async { 1 })).collect();
+        for task in tasks {
+            black_box(task.await.expect("it does not panic"));
+        }
+    }
+    scale(begin.elapsed(), batches * BATCH as u64, count)
+}
+
 fn tokio_local(group: &mut Group<'_>) {
+    async fn measure(count: u64) -> Duration {
+        let begin = Instant::now();
+        for _ in 0..count {
+            black_box(spawn_local(async { 1 }).await.expect("it does not panic"));
+        }
+        begin.elapsed()
+    }
     let runtime = tokio();
     let set = LocalSet::new();
     group.bench_function("tokio-local", |bencher| {
         bencher.iter_custom(|count| {
-            set.block_on(&runtime, async {
-                let begin = Instant::now();
-                for _ in 0..count {
-                    black_box(spawn_local(async { 1 }).await.expect("it does not panic"));
-                }
-                begin.elapsed()
-            })
+            let measured = async { spawn_local(measure(count)).await };
+            set.block_on(&runtime, measured).expect("it does not panic")
         });
     });
 }
