@@ -181,39 +181,41 @@ fn crossbeam_threads(group: &mut Group<'_>) {
     other.join().expect("it does not panic");
 }
 
-/// In and out again, each with its own type of channel.
-macro_rules! through {
-    ($group:ident, $name:literal, $channel:expr, $receive:ident) => {
-        #[allow(unused_mut, reason = "some receive by &mut self, some by &self")]
-        let (sender, mut receiver) = $channel;
-        $group.bench_function($name, |bencher| {
-            bencher.iter(|| {
-                sender.send(1_u64).expect("the receiver is here");
-                receiver.$receive().expect("it was sent")
-            });
-        });
-    };
-}
-
+/// In and out again.
 fn through(group: &mut Group<'_>) {
-    through!(group, "sedge", unbounded(), recv);
-    through!(group, "may", may::sync::mpsc::channel(), recv);
-    through!(
-        group,
-        "tokio",
-        tokio::sync::mpsc::unbounded_channel(),
-        try_recv
-    );
-    through!(group, "crossbeam", crossbeam_channel::unbounded(), recv);
+    let (sender, receiver) = unbounded();
+    in_and_out(group, "sedge", || {
+        sender.send(1).ok()?;
+        receiver.recv().ok()
+    });
+    let (sender, receiver) = may::sync::mpsc::channel();
+    in_and_out(group, "may", || {
+        sender.send(1).ok()?;
+        receiver.recv().ok()
+    });
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    in_and_out(group, "tokio", || {
+        sender.send(1).ok()?;
+        receiver.try_recv().ok()
+    });
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    in_and_out(group, "crossbeam", || {
+        sender.send(1).ok()?;
+        receiver.recv().ok()
+    });
     let (sender, receiver) = unbounded();
     let (_keep, empty) = unbounded::<u64>();
-    group.bench_function("sedge-select", |bencher| {
-        bencher.iter(|| {
-            sender.send(1_u64).expect("the receiver is here");
-            select! {
-                recv(receiver) -> message => message.expect("it was sent"),
-                recv(empty) -> _ => unreachable!("nobody sends"),
-            }
-        });
+    in_and_out(group, "sedge-select", || {
+        sender.send(1).ok()?;
+        select! {
+            recv(receiver) -> message => message.ok(),
+            recv(empty) -> _ => None,
+        }
+    });
+}
+
+fn in_and_out(group: &mut Group<'_>, name: &str, mut one: impl FnMut() -> Option<u64>) {
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| one().expect("nobody has left"));
     });
 }

@@ -33,8 +33,9 @@ impl Server {
         pin_to_last_core()?;
         let mut process = process?;
         let mut line = String::new();
-        let output = process.stdout.take().expect("it is piped");
-        BufReader::new(output).read_line(&mut line)?;
+        if let Some(output) = process.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
         let addr = line.trim().rsplit([' ', '/']).next().unwrap_or_default();
         let addr = addr.parse().map_err(io::Error::other)?;
         Ok(Server { process, addr })

@@ -61,11 +61,9 @@ impl Slots {
 
     /// A stack in each slot.
     pub fn stacks(self) -> impl Iterator<Item = Slot> {
-        (1..=self.count).map(move |end| {
-            let top = self.start.as_ptr().wrapping_add(end * STRIDE) as usize;
-            Slot {
-                base: NonZeroUsize::new(top).expect("a mapping is not at zero"),
-            }
+        let start = self.start.addr();
+        (1..=self.count).map(move |end| Slot {
+            base: start.saturating_add(end * STRIDE),
         })
     }
 }
