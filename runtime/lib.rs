@@ -48,7 +48,7 @@
 //! ```text
 //! use std::net::{TcpListener, TcpStream};   ->   use sedge::net::{TcpListener, TcpStream};
 //! use std::thread;                          ->   use sedge::thread;
-//! use std::sync::Mutex;                     ->   use sedge::sync::Mutex;
+//! use std::sync::{Condvar, Mutex, mpsc};    ->   use sedge::sync::{Condvar, Mutex, mpsc};
 //! thread_local! { ... }                     ->   sedge::green_local! { ... }
 //! use std::fs;                              ->   use sedge::fs;
 //! use std::io::{self, Read, Write};         ->   use sedge::io::{self, Read, Write};
@@ -62,12 +62,15 @@
 //! * Deep recursion and large arrays: a green stack is 256 KiB by default, where std gives an OS
 //!   thread 2 MiB and `main` has 8 MiB as a rule. [`Config::stack_size`] asks for more.
 //! * A lock in a `static`: [`sync::Mutex`] is not `Sync`. Put it into a `thread_local!` of std's.
-//! * `RwLock` and `mpsc` are not in [`sync`] yet, and std's stop the OS thread when they wait.
 //! * What is made of a failed join: a [`JoinError`] where std has the bare payload. Give
 //!   [`into_panic`](JoinError::into_panic) to `resume_unwind`, but ask
 //!   [`is_cancelled`](JoinError::is_cancelled) first.
-//! * What crosses OS threads: sockets, [`JoinHandle`] and [`thread::Thread`] are not `Send`. Send a
+//! * What crosses OS threads: sockets, locks, [`channel`]s, [`JoinHandle`] and [`thread::Thread`]
+//!   are not `Send`. Values go through a [`channel::remote`]. Send a
 //!   [`ThreadId`](thread::ThreadId), and wake its owner by [`Remote::unpark`].
+//! * The methods of `std::path::Path` that look at the disk: they block the OS thread, the
+//!   functions of those names in [`fs`] do not.
+//! * `std::process`: `Child::wait` and its kin block. Call them in [`blocking()`].
 //!
 //! What else must be known, `docs/caveats.md` in the repository lists: what blocks the OS thread,
 //! how values are passed, how a server is stopped, how much stack a call needs, what destructors
@@ -94,17 +97,31 @@
 //! where it waits, so destructors run and nothing leaks. [`shield`] puts that off. What does not
 //! wait cannot be stopped.
 //!
+//! # Waiting for each other
+//!
+//! [`sync`] has std's locks and more, [`channel`] crossbeam's channels with
+//! [`select!`](channel::select), [`queue`] gevent's queues. All are fair: what is given up goes to
+//! the one that has waited for longest. A circle of green threads that lock or join is found when
+//! it closes, and reported. [`block_on`] waits for a future.
+//!
 //! # I/O
 //!
 //! The sockets in [`net`] and [`os`], the standard streams and pipes in [`io`] and the files in
 //! [`fs`] block the green thread and nobody else. [`io::Source`] waits for descriptors that sedge
-//! has no type for. What has no readiness (files, name lookups, calls into C) goes to OS threads
-//! through [`blocking()`].
+//! has no type for. What has no readiness goes to OS threads: files and name lookups by themselves,
+//! calls into C and long computations through [`blocking()`].
+//!
+//! # Services
+//!
+//! [`server`] accepts, limits, isolates and ends in order. [`pool`] bounds how many do something at
+//! once, and has pools of connections and the like. A [`generator`] yields values one by one, from
+//! as deep in its calls as it likes, in [`run`] or outside.
 //!
 //! # Several OS threads
 //!
-//! Each may have its own [`run`]; they share nothing. A [`Remote`] is the door between them: it is
-//! `Send`, and spawns or unparks green threads of the scheduler it came from.
+//! Each may have its own [`run`]; they share the OS threads of [`blocking()`] and the standard
+//! streams, nothing else. A [`Remote`] is the door between them: it is `Send`, and spawns or
+//! unparks green threads of the scheduler it came from. A [`channel::remote`] carries values.
 //!
 //! # The modules in reading order
 //!
@@ -116,9 +133,9 @@
 //! | 1 engines | `coroutine` `reactor` | one suspended stack; from readiness to who waits |
 //! | 2 loop | `scheduler` | who runs, who waits, and the loop |
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
-//! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | locks, OS threads |
+//! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues |
 //! | 5 I/O | [`io`] [`fs`] [`net`] [`os`] | the one retry loop, standard streams; files; sockets |
-//! | 6 services | [`generator`] [`server`] | generators; accept loops that drain |
+//! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -169,6 +186,7 @@ pub mod os;
 
 // Floor 6, services.
 pub mod generator;
+pub mod pool;
 pub mod server;
 
 pub use blocking::blocking;

@@ -21,7 +21,7 @@
 //! * The **colour gap** differs from slot to slot: without it the hot ends of all stacks would
 //!   share one cache set, and a hundred green threads would evict each other.
 //!
-//! Slots are reused last-in, first-out, with whatever pages they have: where a switch takes 9 ns,
+//! Slots are reused last-in, first-out, with whatever pages they have: where a switch takes 7 ns,
 //! reusing a dirty page costs 14, giving it back and faulting it in again 2,400. Memory goes back
 //! to the kernel only when the scheduler is idle and more than [`HOT_BYTES`] of free stacks are
 //! waiting ([`Pool::cool`]).

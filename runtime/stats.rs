@@ -31,7 +31,8 @@ pub enum Reason {
     Channel,
     /// Waits in a [`queue`](crate::queue) for an item, for room, or for the end of all tasks.
     Queue,
-    /// Waits for a job or a place in a [`pool`](crate::pool).
+    /// Waits for a job, a place or a resource in a [`pool`](crate::pool), or in a full
+    /// [`Server`](crate::server::Server).
     Pool,
     /// Waits for the waker of a future.
     Future,

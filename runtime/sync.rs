@@ -99,6 +99,10 @@
 //!
 //! `examples/dining.rs` has philosophers at a table do the wrong thing and two of the right ones.
 //!
+//! A lock counts as held by whoever locked it, wherever its guard is. So do not give a guard to
+//! another green thread, or keep it across a yield of a [generator](crate::generator) that another
+//! may resume: who then locks again is told that he waits for himself.
+//!
 //! What is not found: a circle through a thing that nobody owns, such as a channel, a semaphore or
 //! a condition, unless everybody waits; that is the [other kind](crate::Deadlock) of deadlock,
 //! which `run` reports. And one of readers and writers that closes because a writer between them

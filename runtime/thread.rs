@@ -54,13 +54,15 @@ pub use self::future::block_on;
 pub use self::handle::JoinHandle;
 pub(crate) use self::remote::Wake;
 pub use self::remote::{Ended, Remote, Unparker};
+pub(crate) use self::run::report_panic;
 pub use self::run::{Config, run};
 pub use self::scoped::{Scope, ScopedJoinHandle, scope};
+pub(crate) use self::spawn::spawn_link;
 pub use self::spawn::{Builder, spawn, spawn_after};
 pub use self::unwind::shield;
 pub(crate) use self::unwind::{
-    Closed, Payload, Unwinding, catch, contain, is_timeout, park as park_for, park_for_until,
-    park_until, park_until_free, resume, spend_budget,
+    Closed, Payload, Unwinding, catch, contain, is_interrupt, is_timeout, park as park_for,
+    park_for_until, park_until, park_until_free, resume, spend_budget,
 };
 pub use self::wait::{AsCompleted, as_completed, wait_all, wait_any};
 pub use crate::local::{AccessError, LocalKey};

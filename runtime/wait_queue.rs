@@ -239,10 +239,13 @@ impl<W> WaitQueue<W> {
         what: W,
     ) -> Result<W, W> {
         let place = self.enter(what, None);
-        if thread::park_until_free(lock, at, deadline, || place.is_granted()) {
-            Ok(place.leave())
-        } else {
-            Err(place.leave())
+        match thread::park_until_free(lock, at, deadline, || place.is_granted()) {
+            Ok(true) => Ok(place.leave()),
+            Ok(false) => Err(place.leave()),
+            Err(deadlock) => {
+                drop(place);
+                panic!("{deadlock}")
+            }
         }
     }
 

@@ -321,3 +321,14 @@ fn the_daemon_outlives_the_others_and_not_run() {
     ];
     assert_eq!(ends, expected);
 }
+
+#[test]
+fn every_item_that_is_produced_is_consumed_once() {
+    let text = output("producer_consumer");
+    let mut lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.pop(), Some("all 20 items are done"));
+    let item = |line: &&str| line.rsplit(' ').next()?.parse().ok();
+    let mut items: Vec<u32> = lines.iter().filter_map(item).collect();
+    items.sort_unstable();
+    assert!(items.into_iter().eq(0..20));
+}

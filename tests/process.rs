@@ -8,12 +8,16 @@
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::panic::AssertUnwindSafe;
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use sedge::generator::{self, Generator};
+use sedge::pool::ThreadPool;
+use sedge::sync::{Mutex, TryLockError};
 use sedge::thread::{self, Builder, Remote};
-use sedge::{Config, StackGuard};
+use sedge::{Config, Reason, StackGuard, State};
 
 const CHILD: &str = "SEDGE_TEST_CHILD";
 
@@ -413,6 +417,47 @@ fn run_does_not_return_over_frames_that_cannot_be_unwound() {
 }
 
 #[test]
+fn a_panic_hook_may_wait_while_a_cycle_is_reported_and_no_lock_is_lost() {
+    thread_local! {
+        static LOG: Mutex<u32> = const { Mutex::new(0) };
+    }
+    let end = play(
+        "a_panic_hook_may_wait_while_a_cycle_is_reported_and_no_lock_is_lost",
+        || {
+            std::panic::set_hook(Box::new(|_| LOG.with(|log| *log.lock().unwrap() += 1)));
+            let (one, other) = (Rc::new(Mutex::new(())), Rc::new(Mutex::new(())));
+            sedge::run(|| {
+                let (first, second) = (Rc::clone(&one), Rc::clone(&other));
+                let waits = thread::spawn(move || {
+                    let _guard = first.lock();
+                    thread::yield_now();
+                    drop(second.lock());
+                });
+                let (first, second) = (Rc::clone(&one), Rc::clone(&other));
+                let closes = thread::spawn(move || {
+                    let _guard = second.lock();
+                    thread::yield_now();
+                    thread::yield_now();
+                    drop(first.lock());
+                });
+                LOG.with(|log| {
+                    let log = log.lock().unwrap();
+                    (0..5).for_each(|_| thread::yield_now());
+                    assert_eq!(closes.thread().state(), State::Parked(Reason::Lock));
+                    waits.cancel();
+                    assert!(waits.join().unwrap_err().is_cancelled());
+                    drop(log);
+                });
+                assert!(closes.join().is_err());
+            });
+            assert_eq!(LOG.with(|log| *log.lock().unwrap()), 1);
+            assert!(!matches!(one.try_lock(), Err(TryLockError::WouldBlock)));
+        },
+    );
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+}
+
+#[test]
 fn a_panic_hook_may_ask_for_the_green_thread_when_run_is_misused() {
     let end = play(
         "a_panic_hook_may_ask_for_the_green_thread_when_run_is_misused",
@@ -552,6 +597,25 @@ fn a_forked_child_that_goes_on_with_green_threads_dies_and_says_why() {
         "{}",
         end.stderr
     );
+}
+
+#[test]
+fn a_thread_pool_in_a_forked_child_says_so_and_is_dropped_without_a_wait() {
+    static POOL: std::sync::Mutex<Option<ThreadPool>> = std::sync::Mutex::new(None);
+    let scene = || {
+        let pool = ThreadPool::new(1);
+        sedge::run(|| pool.apply(|| ()));
+        *POOL.lock().unwrap() = Some(pool);
+        let status = forked(|| {
+            let pool = POOL.lock().unwrap().take().unwrap();
+            let submit = AssertUnwindSafe(|| sedge::run(|| pool.apply(|| ())));
+            assert!(std::panic::catch_unwind(submit).is_err());
+            drop(pool);
+        });
+        assert_eq!(status, 0);
+    };
+    let name = "a_thread_pool_in_a_forked_child_says_so_and_is_dropped_without_a_wait";
+    play(name, scene).with_code(0).says("make a new pool here");
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(super) struct Limit {
     /// When that will have passed. Not known before the call has to wait, and not yet then if a
     /// timer is armed already.
     deadline: Option<Nanos>,
+    /// The call has begun to wait without knowing that.
+    begun: bool,
 }
 
 impl Limit {
@@ -34,23 +36,25 @@ impl Limit {
         Limit {
             duration,
             deadline: None,
+            begun: false,
         }
     }
 
-    /// Whether the call has waited for that long.
+    /// Whether the call has waited for that long. To be asked after a wait in vain, before the
+    /// next: then the limit counts from the first.
     #[inline]
-    pub(super) fn has_passed(&self) -> bool {
+    pub(super) fn has_passed(&mut self) -> bool {
+        if self.begun && self.deadline.is_none() {
+            self.find_deadline();
+        }
         self.deadline
             .is_some_and(|deadline| scheduler::with(|s| s.has_passed(deadline)))
     }
 
-    /// As [`Limit::has_passed`], after a wait that no event has ended.
     #[cold]
-    pub(super) fn has_passed_meanwhile(&mut self) -> bool {
-        if let (Some(duration), None) = (self.duration, self.deadline) {
-            self.deadline = Some(scheduler::with(|s| s.after_park(duration)));
-        }
-        self.has_passed()
+    fn find_deadline(&mut self) {
+        let after_park = |duration| scheduler::with(|s| s.after_park(duration));
+        self.deadline = self.duration.map(after_park);
     }
 }
 
@@ -101,6 +105,7 @@ impl Alarm {
             // There is no need to look at the clock: if the timer fires, the green thread can still
             // ask when it parked.
             scheduler.note_park();
+            limit.begun = true;
             self.in_use.set(true);
             return Waker::Shared;
         }

@@ -5,8 +5,9 @@
 //! them taken parks, an OS thread without a scheduler blocks. First come, first served; the lock is
 //! handed over, so nobody barges in.
 //!
-//! Who waits behind green threads of his own scheduler only is woken without a door from outside,
-//! so that it is a deadlock, and reported, if they never give the lock up.
+//! Who waits behind green threads of his own scheduler only, or code around its
+//! [`run`](crate::run), is woken without a door from outside, so that it is a deadlock, and
+//! reported, if they never give the lock up.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -108,8 +109,10 @@ impl Lock {
         let door = match me {
             Owner::Os(_) => None,
             Owner::Green { scheduler, .. } => {
+                // This OS thread is in `run`, and will not give up meanwhile what it had before.
+                let outside = Owner::Os(std::thread::current().id());
                 let mut before = state.waiting.iter().map(|waiter| waiter.owner);
-                let is_ours = |owner: Owner| owner.is_of(scheduler);
+                let is_ours = |owner: Owner| owner.is_of(scheduler) || owner == outside;
                 let all_ours = state.owner.is_none_or(is_ours) && before.all(is_ours);
                 (!all_ours).then(Wake::current)
             }

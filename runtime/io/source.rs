@@ -317,7 +317,7 @@ impl Registration {
             };
             thread::park_for(reason, None).map_err(|Unwinding| must_not_wait())?;
             let events = waiting.end();
-            if events.is_some() || limit.has_passed_meanwhile() {
+            if events.is_some() || limit.has_passed() {
                 return Ok(events);
             }
         }

@@ -1,6 +1,6 @@
 //! The one place that asks what time it is.
 //!
-//! A clock read costs 21 ns where a switch costs 9, so the loop reads once a turn and everything
+//! A clock read costs 21 ns where a switch costs 7, so the loop reads once a turn and everything
 //! that may be a turn old uses [`Clock::cached`]. Deadlines are computed from [`Clock::read`]: with
 //! an old `now` they would come early. The time limits of I/O, one for each call, count from the
 //! turn that follows instead.

@@ -85,27 +85,42 @@ pub(super) type WantOnStack = NonNull<Want<'static>>;
 /// One that unwinds cannot be told: the report goes to standard error, and it parks.
 #[inline(always)]
 pub(crate) fn want<H: Held>(what: &H, want: &Want<'_>, unwinding: bool) -> Result<(), Deadlock> {
+    let is_wanted = with(|scheduler| {
+        what.each_holder(&mut |holder| {
+            if let Some(id) = holder.thread {
+                scheduler.mark_wanted(id);
+            }
+        });
+        let record = scheduler.running();
+        record.want = Some(NonNull::from(want).cast());
+        record.wanted
+    });
+    if is_wanted {
+        refuse_cycle(want, unwinding)
+    } else {
+        Ok(())
+    }
+}
+
+/// Somebody wants something of the running green thread, so that a cycle may have closed.
+#[cold]
+fn refuse_cycle(want: &Want<'_>, unwinding: bool) -> Result<(), Deadlock> {
     let cycle = with(|scheduler| {
-        let cycle = scheduler.cycle(what, want);
-        if unwinding || cycle.is_none() {
-            scheduler.running().want = Some(NonNull::from(want).cast());
+        let cycle = scheduler.find_cycle(want);
+        if cycle.is_some() && !unwinding {
+            scheduler.running().want = None;
         }
         cycle
     });
     match cycle {
-        Some(deadlock) => tell(deadlock, unwinding),
         None => Ok(()),
+        Some(deadlock) if unwinding => {
+            // Nothing can be done about a standard error that is closed.
+            let _ = writeln!(std::io::stderr(), "sedge: {deadlock}");
+            Ok(())
+        }
+        Some(deadlock) => Err(deadlock),
     }
-}
-
-#[cold]
-fn tell(deadlock: Deadlock, unwinding: bool) -> Result<(), Deadlock> {
-    if !unwinding {
-        return Err(deadlock);
-    }
-    // Nothing can be done about a standard error that is closed.
-    let _ = writeln!(std::io::stderr(), "sedge: {deadlock}");
-    Ok(())
 }
 
 impl Scheduler {
@@ -117,23 +132,7 @@ impl Scheduler {
         }
     }
 
-    /// The cycle that `want` of the running green thread would close.
-    #[inline]
-    fn cycle<H: Held>(&mut self, what: &H, want: &Want<'_>) -> Option<Deadlock> {
-        what.each_holder(&mut |holder| {
-            if let Some(id) = holder.thread {
-                self.mark_wanted(id);
-            }
-        });
-        if self.running().wanted {
-            self.find_cycle(want)
-        } else {
-            None
-        }
-    }
-
     /// Depth first, from what the running green thread wants to whoever waits for it.
-    #[cold]
     fn find_cycle(&mut self, want: &Want<'_>) -> Option<Deadlock> {
         let me = self.current();
         if self.running().is_limited() {

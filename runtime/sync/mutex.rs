@@ -52,6 +52,10 @@ pub struct Mutex<T: ?Sized> {
 }
 
 /// The right to a [`Mutex`]'s value; dropping it unlocks.
+///
+/// It is the green thread's that has locked, as std's is the OS thread's. The compiler does not
+/// keep it from being given to another one of the same OS thread; the lock works then as ever, but
+/// a [report](crate::Deadlock) of a deadlock looks for it with the first, and may be wrong.
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,

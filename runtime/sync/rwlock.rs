@@ -320,12 +320,16 @@ impl<T: ?Sized> Held for Turn<'_, T> {
         if self.0.writing.get() {
             return self.0.owners.each_holder(each);
         }
-        let ahead = |thread, request: &Request| Holder {
-            thread,
-            role: Role::Ahead,
-            at: Some(request.at),
+        let ahead = |thread, request: &Request| {
+            // If a reader comes first, it will have the lock as soon as a writer has gone who was
+            // interrupted before it; it may be the one who asks.
+            (request.access == Access::Write).then_some(Holder {
+                thread,
+                role: Role::Ahead,
+                at: Some(request.at),
+            })
         };
-        let first = self.0.waiters.peek(ahead);
+        let first = self.0.waiters.peek(ahead).flatten();
         first.into_iter().for_each(each);
     }
 }

@@ -151,12 +151,16 @@ impl<T> Packet<T> {
         }
         let waiting = Waiting::new(self);
         let (at, has_ended) = (Location::caller(), || self.is_finished());
-        let finished = unwind::park_until_free(&thread, at, deadline, has_ended);
-        if finished {
-            // The one that ended has told everybody and forgotten them.
-            std::mem::forget(waiting);
+        match unwind::park_until_free(&thread, at, deadline, has_ended) {
+            Ok(finished) => {
+                if finished {
+                    // The one that ended has told everybody and forgotten them.
+                    std::mem::forget(waiting);
+                }
+                finished
+            }
+            Err(deadlock) => panic!("{deadlock}"),
         }
-        finished
     }
 }
 

@@ -243,7 +243,7 @@ impl Drop for Hooked {
 }
 
 /// Calls the configured hook for what has unwound the running green thread.
-pub(super) fn report_panic(payload: &Payload) {
+pub(crate) fn report_panic(payload: &Payload) {
     if unwind::is_interrupt(payload) {
         return;
     }

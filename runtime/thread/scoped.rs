@@ -79,7 +79,7 @@ impl Data {
     /// Parks the owner until no child is left, also while the owner unwinds. It returns only when
     /// they are gone; an interrupt unwinds it before that.
     fn wait(&self) {
-        while !self.running.borrow().is_empty() {
+        while !self.is_empty() {
             self.owner.set(scheduler::with(Scheduler::current));
             unwind::park_always(Reason::Join, None);
         }
@@ -87,13 +87,32 @@ impl Data {
 
     /// As [`wait`](Data::wait), but panics with a report if a child waits for the owner.
     fn join(&self, at: &'static Location<'static>) {
+        if self.is_empty() {
+            return;
+        }
         self.owner.set(scheduler::with(Scheduler::current));
-        let are_gone = || self.running.borrow().is_empty();
-        unwind::park_until_free(self, at, None, are_gone);
+        let are_gone = || self.is_empty();
+        if let Err(deadlock) = unwind::park_until_free(self, at, None, are_gone) {
+            panic!("{deadlock}");
+        }
+    }
+
+    /// Whether nobody is left to wait for; then no scheduler is needed, for a generator may be
+    /// dropped, with the scope it is in, after `run`.
+    fn is_empty(&self) -> bool {
+        self.running.borrow().is_empty()
+    }
+
+    /// Cancels those who are left, and waits until they are gone.
+    fn stop(&self) {
+        self.stopping.set(true);
+        if !self.is_empty() {
+            self.cancel_all();
+            shield(|| self.wait());
+        }
     }
 
     fn cancel_all(&self) {
-        self.stopping.set(true);
         scheduler::with(|scheduler| {
             self.running
                 .borrow()
@@ -171,18 +190,14 @@ where
         env: PhantomData,
     };
     let result = catch(|| f(&scope));
-    let stop = || {
-        scope.data.cancel_all();
-        shield(|| scope.data.wait());
-    };
     let interrupt = if result.as_ref().is_err_and(unwind::is_interrupt) {
-        stop();
+        scope.data.stop();
         None
     } else {
         let at = Location::caller();
         let interrupt = catch(|| scope.data.join(at)).err();
         if interrupt.is_some() {
-            stop();
+            scope.data.stop();
         }
         interrupt
     };

@@ -204,7 +204,7 @@ fn destroy_locals() {
 }
 
 /// Runs `f` on a green thread of its own, or here if there is none to be had.
-pub(super) fn spawn_link(f: Box<dyn FnOnce()>) {
+pub(crate) fn spawn_link(f: Box<dyn FnOnce()>) {
     let f = Rc::new(std::cell::Cell::new(Some(f)));
     let body = Rc::clone(&f);
     let call = move |f: &std::cell::Cell<Option<Box<dyn FnOnce()>>>| f.take().map(|f| f());

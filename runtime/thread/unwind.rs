@@ -12,7 +12,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
-use crate::scheduler::{self, Held, Interrupt, Level, Nanos, Scheduler, ThreadId, Want};
+use crate::scheduler::{self, Deadlock, Held, Interrupt, Level, Nanos, Scheduler, ThreadId, Want};
 use crate::stats::Reason;
 
 /// What a panic carries.
@@ -89,14 +89,15 @@ pub(crate) fn park_for_until(
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
 ) -> bool {
-    park_wanting_until(None::<(&ThreadId, _)>, reason, deadline, done)
+    let result = park_wanting_until(None::<(&ThreadId, _)>, reason, deadline, done);
+    result.unwrap_or_else(|_| unreachable!("who wants nothing that others have is in no cycle"))
 }
 
-/// As [`park_until`], for what other green threads have.
+/// As [`park_until`], for what other green threads have. An error if there is no deadline and they
+/// wait for this one in turn.
 ///
-/// # Panics
-///
-/// With a report, if there is no deadline and they wait for this one in turn.
+/// The caller panics with that report, and first takes back its place: the panic hook may wait, and
+/// what it would be given meanwhile would be lost.
 #[inline(always)]
 #[track_caller]
 pub(crate) fn park_until_free<H: Held>(
@@ -104,13 +105,16 @@ pub(crate) fn park_until_free<H: Held>(
     at: &'static Location<'static>,
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
-) -> bool {
+) -> Result<bool, Deadlock> {
     let want = if deadline.is_none() {
         Some((what, Want { what, at }))
     } else {
         None
     };
-    done() || park_wanting_until(want, what.reason(), deadline, done)
+    if done() {
+        return Ok(true);
+    }
+    park_wanting_until(want, what.reason(), deadline, done)
 }
 
 #[inline(always)]
@@ -120,13 +124,11 @@ fn park_wanting_until<H: Held>(
     reason: Reason,
     deadline: Option<Nanos>,
     done: impl Fn() -> bool,
-) -> bool {
+) -> Result<bool, Deadlock> {
     loop {
         let unwinding = scheduler::is_unwinding();
         if let Some((what, want)) = &want {
-            if let Err(deadlock) = scheduler::want(*what, want, unwinding) {
-                panic!("{deadlock}");
-            }
+            scheduler::want(*what, want, unwinding)?;
         }
         let parked = if unwinding {
             scheduler::park_unwinding(reason, deadline);
@@ -135,11 +137,11 @@ fn park_wanting_until<H: Held>(
             scheduler::park(reason, deadline)
         };
         if done() {
-            return true;
+            return Ok(true);
         }
         unwind_on(parked);
         if deadline.is_some_and(|deadline| scheduler::with(|s| s.has_passed(deadline))) {
-            return false;
+            return Ok(false);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Cycles of green threads that wait for each other, found when they close.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sedge::sync::{Mutex, ReentrantMutex, RwLock};
-use sedge::thread::Builder;
+use sedge::sync::{Event, Mutex, ReentrantMutex, RwLock};
+use sedge::thread::{self, Builder};
 use sedge::{JoinHandle, Reason, State};
 
 use crate::util::{self, FOREVER, Log, ms, panic_of, until};
@@ -26,21 +26,23 @@ fn two_mutexes_locked_crosswise_are_reported_by_the_one_that_closes_the_cycle() 
     util::run(|| {
         let (a, b) = (Rc::new(Mutex::new('a')), Rc::new(Mutex::new('b')));
         let (first_a, first_b) = (Rc::clone(&a), Rc::clone(&b));
-        let second_holds_b = Rc::new(RefCell::new(Vec::new()));
-        let b_taken = Rc::clone(&second_holds_b);
+        let b_taken = Rc::new(Cell::new(0));
+        let line = Rc::clone(&b_taken);
         let second = named("second", move || {
             let guard = b.lock().unwrap();
-            b_taken.borrow_mut().push(line!() - 1);
-            sedge::sleep(ms(2));
+            line.set(line!() - 1);
+            thread::park();
             let text = panic_of(|| drop(a.lock()));
             drop(guard);
             text
         });
+        until(second.thread(), State::Parked(Reason::Park));
         let first = named("first", move || {
             let _guard = first_a.lock().unwrap();
-            sedge::sleep(ms(1));
             drop(first_b.lock().unwrap());
         });
+        until(first.thread(), State::Parked(Reason::Lock));
+        second.thread().unpark();
         let text = second.join().unwrap();
         first.join().unwrap();
         let lines: Vec<_> = text.lines().collect();
@@ -56,7 +58,7 @@ fn two_mutexes_locked_crosswise_are_reported_by_the_one_that_closes_the_cycle() 
         );
         has(lines[4], &["'first'", "parked (lock) for ", "spawned at"]);
         has(lines[5], &["waits at ", file!(), "for a Mutex"]);
-        let taken = format!("taken at {}:{}", file!(), second_holds_b.borrow()[0]);
+        let taken = format!("taken at {}:{}", file!(), b_taken.get());
         has(lines[6], &["held by 'second'", &taken]);
         has(lines[7], &["one order"]);
     });
@@ -121,19 +123,25 @@ fn three_in_a_circle_over_different_locks_are_all_named() {
         let (one, two, three) = (Rc::clone(&locks), Rc::clone(&locks), locks);
         let first = named("first", move || {
             let _guard = one.0.lock().unwrap();
-            sedge::sleep(ms(1));
+            thread::park();
             drop(one.1.write().unwrap());
         });
         let second = named("second", move || {
             let _guard = two.1.read().unwrap();
-            sedge::sleep(ms(2));
+            thread::park();
             drop(two.2.lock());
         });
         let third = named("third", move || {
             let _guard = three.2.lock();
-            sedge::sleep(ms(3));
+            thread::park();
             panic_of(|| drop(three.0.lock()))
         });
+        until(third.thread(), State::Parked(Reason::Park));
+        for waiter in [first.thread(), second.thread()] {
+            waiter.unpark();
+            until(waiter, State::Parked(Reason::Lock));
+        }
+        third.thread().unpark();
         let text = third.join().unwrap();
         has(
             &text,
@@ -169,7 +177,7 @@ fn a_lock_that_was_handed_over_meanwhile_is_followed_to_its_new_holder() {
         let (a1, b1) = (Rc::clone(&a), Rc::clone(&b));
         let heir = named("heir", move || {
             let _guard = a1.lock().unwrap();
-            sedge::sleep(ms(1));
+            thread::park();
             panic_of(|| drop(b1.lock()))
         });
         until(heir.thread(), State::Parked(Reason::Lock));
@@ -180,6 +188,8 @@ fn a_lock_that_was_handed_over_meanwhile_is_followed_to_its_new_holder() {
         });
         until(other.thread(), State::Parked(Reason::Lock));
         drop(guard);
+        until(heir.thread(), State::Parked(Reason::Park));
+        heir.thread().unpark();
         has(
             &heir.join().unwrap(),
             &["'heir'", "'other'", "2 green threads"],
@@ -327,4 +337,33 @@ fn a_total_deadlock_says_who_holds_what() {
     let _guard = lock.lock();
     let text = panic_of(|| sedge::run(|| drop(lock.lock())));
     has(&text, &["held by code outside of sedge::run"]);
+}
+
+#[test]
+fn a_reader_behind_a_writer_that_was_cancelled_does_not_wait_for_itself() {
+    util::run(|| {
+        let lock = Rc::new(RwLock::new(()));
+        let first = lock.read().unwrap();
+        let ours = Rc::clone(&lock);
+        let writer = sedge::spawn(move || drop(ours.write()));
+        until(writer.thread(), State::Parked(Reason::Lock));
+        let (ours, go) = (Rc::clone(&lock), Rc::new(Event::new()));
+        let end = Rc::clone(&go);
+        let reader = sedge::spawn(move || {
+            sedge::scope(|s| {
+                s.spawn(move || end.wait());
+                drop(ours.read());
+            });
+        });
+        until(reader.thread(), State::Parked(Reason::Lock));
+        sedge::yield_now();
+        go.set();
+        sedge::yield_now();
+        // Its child has ended and has woken it, and it comes before the writer.
+        assert_eq!(reader.thread().state(), State::Ready);
+        writer.cancel();
+        assert!(lock.try_read().is_err());
+        reader.join().unwrap();
+        drop(first);
+    });
 }

@@ -778,3 +778,23 @@ fn whatever_is_done_to_towers_every_body_ends() {
         assert_eq!(alive.get(), 0, "seed {seed}");
     }
 }
+
+#[test]
+fn a_scope_in_a_body_may_end_after_run_if_its_green_threads_have() {
+    let begin = || {
+        run(|| {
+            let generator = Generator::new(|y| {
+                let child = sedge::scope(|s| {
+                    let child = s.spawn(|| 2);
+                    y.yield_(1);
+                    child.join().unwrap()
+                });
+                y.yield_(child);
+            });
+            assert_eq!(generator.send(()), Some(1));
+            generator
+        })
+    };
+    drop(begin());
+    assert_eq!(begin().collect::<Vec<_>>(), [2]);
+}

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use sedge::net::{TcpListener, TcpStream};
+use sedge::net::{TcpListener, TcpStream, UdpSocket};
 use sedge::{sleep, spawn};
 
 use crate::util::{Watchdog, ms, panic_of, run};
@@ -99,6 +99,37 @@ fn green_threads_that_read_one_socket_have_each_their_limit() {
             let waited = reader.join().unwrap();
             assert!((LIMIT..10 * LIMIT).contains(&waited), "{waited:?}");
         }
+    });
+}
+
+#[test]
+fn a_limit_counts_from_the_first_wait_of_a_call_that_wakes_in_vain() {
+    run(|| {
+        let limit = 3 * LIMIT;
+        let socket = Rc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+        socket.connect(socket.local_addr().unwrap()).unwrap();
+        let send_after = |pause| {
+            let socket = Rc::clone(&socket);
+            spawn(move || {
+                sleep(pause);
+                socket.send(b"x").unwrap();
+            })
+        };
+        socket.set_read_timeout(Some(limit)).unwrap();
+        send_after(ms(5));
+        socket.recv(&mut [0]).unwrap(); // leaves its timer
+        socket.set_read_timeout(None).unwrap();
+        let other = Rc::clone(&socket);
+        let other = spawn(move || other.recv(&mut [0]).unwrap());
+        sedge::yield_now();
+        socket.set_read_timeout(Some(limit)).unwrap();
+        send_after(limit * 9 / 10);
+        let begin = Instant::now();
+        let error = socket.recv(&mut [0]).unwrap_err();
+        let waited = begin.elapsed();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        assert_eq!(other.join().unwrap(), 1);
+        assert!((limit..limit * 18 / 10).contains(&waited), "{waited:?}");
     });
 }
 

@@ -770,6 +770,22 @@ fn printers_that_wait_for_each_other_are_a_deadlock() {
 }
 
 #[test]
+fn a_printer_that_waits_for_code_around_run_is_a_deadlock() {
+    let scene = || {
+        let _lock = io::stdout().lock();
+        let text = util::panic_of(|| sedge::run(|| sedge::println!("never")));
+        assert!(text.contains("lock"), "{text}");
+        sedge::println!("reported");
+    };
+    let mut command = child(
+        "a_printer_that_waits_for_code_around_run_is_a_deadlock",
+        scene,
+    );
+    command.stderr(Stdio::null()); // the report
+    assert_eq!(printed(&mut command), "reported\n");
+}
+
+#[test]
 fn standard_input_locked_twice_says_so() {
     util::run(|| {
         let lock = io::stdin().lock();

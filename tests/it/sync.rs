@@ -1,5 +1,12 @@
 //! `sync::Mutex`: std's promises, and first come, first served.
 
+mod condvar;
+mod meet;
+mod once;
+mod rwlock;
+mod seeds;
+mod semaphore;
+
 use std::cell::Cell;
 use std::rc::Rc;
 

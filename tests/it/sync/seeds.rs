@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use sedge::sync::Mutex;
+use sedge::sync::{Mutex, RwLock};
 use sedge::{JoinHandle, timeout};
 
 use crate::seeds::{cancel_at_each_moment, seeds};
@@ -74,5 +74,68 @@ fn a_lock_is_held_by_one_at_a_time_in_any_order_whoever_gives_up() {
         sedge::wait_all(&threads);
         lock.clear_poison();
         assert!(lock.try_lock().is_ok());
+    });
+}
+
+/// Takes locks in their order, in one way or another; the end of each child waits for its owner.
+fn climb(locks: &[(Mutex<()>, RwLock<()>)], mut dice: Dice) {
+    let Some(((mutex, rwlock), rest)) = locks.split_first() else {
+        return sedge::yield_now();
+    };
+    let (way, limit) = (dice.throw(8), Duration::from_micros(dice.throw(50)));
+    let (child, next) = (dice.child(), dice.child());
+    let go_on = || {
+        (0..dice.throw(2)).for_each(|_| sedge::yield_now());
+        climb(rest, next);
+    };
+    match way {
+        0 | 1 => {
+            let _guard = mutex.lock();
+            go_on();
+        }
+        2 | 3 => {
+            let _guard = rwlock.read();
+            go_on();
+        }
+        4 => {
+            let _guard = rwlock.write();
+            go_on();
+        }
+        5 => {
+            let _ = timeout(limit, || {
+                let _guard = rwlock.write();
+                go_on();
+            });
+        }
+        6 => {
+            let _guard = mutex.try_lock_for(limit);
+            go_on();
+        }
+        _ => sedge::scope(|s| {
+            s.spawn(|| climb(rest, child));
+            go_on();
+        }),
+    }
+}
+
+#[test]
+fn whoever_takes_locks_in_their_order_is_in_no_cycle() {
+    seeds(|seed| {
+        let mut dice = Dice::new(seed);
+        let locks: Rc<Vec<_>> = Rc::new((0..4).map(|_| Default::default()).collect());
+        let threads: Vec<_> = (0..10)
+            .map(|_| {
+                let (locks, mut dice) = (Rc::clone(&locks), dice.child());
+                sedge::spawn(move || (0..6).for_each(|_| climb(&locks, dice.child())))
+            })
+            .collect();
+        for thread in threads.iter().step_by(4) {
+            (0..dice.throw(9)).for_each(|_| sedge::yield_now());
+            thread.cancel();
+        }
+        for thread in threads {
+            let error = thread.join().err();
+            assert!(error.is_none_or(|error| error.is_cancelled()));
+        }
     });
 }
