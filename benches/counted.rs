@@ -11,12 +11,15 @@ fn main() -> io::Result<()> {
         return Err(io::Error::other("usage: counted VERB COUNT"));
     };
     let count = count.parse().map_err(io::Error::other)?;
-    sedge::run(|| match verb.as_str() {
-        "switch" => Ok(switch(count)),
-        "spawn" => Ok(spawn(count)),
-        "park" => Ok(park(count)),
-        "echo" => echo(count),
-        _ => Err(io::Error::other("no such verb")),
+    sedge::run(|| {
+        match verb.as_str() {
+            "switch" => switch(count),
+            "spawn" => spawn(count),
+            "park" => park(count),
+            "echo" => return echo(count),
+            _ => return Err(io::Error::other("no such verb")),
+        }
+        Ok(())
     })
 }
 

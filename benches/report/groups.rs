@@ -14,8 +14,10 @@ pub(crate) struct Group {
     pub(crate) what: &'static str,
     pub(crate) source: &'static str,
     pub(crate) unit: Unit,
-    /// The peer that nobody with the same features can be faster than.
+    /// The peer that does the same without a runtime.
     pub(crate) limit: Option<&'static str>,
+    /// The size of the limit that rows are set against; else that of the row.
+    pub(crate) limit_size: Option<&'static str>,
     /// What the size is the number of.
     pub(crate) size: &'static str,
 }
@@ -28,6 +30,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "switch",
         unit: Unit::Time,
         limit: Some("corosensei"),
+        limit_size: Some("1"),
         size: "green threads",
     },
     Group {
@@ -37,6 +40,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "spawn",
         unit: Unit::Time,
         limit: Some("corosensei"),
+        limit_size: None,
         size: "",
     },
     Group {
@@ -46,6 +50,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "channel",
         unit: Unit::Time,
         limit: Some("corosensei"),
+        limit_size: None,
         size: "",
     },
     Group {
@@ -55,6 +60,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "channel",
         unit: Unit::Time,
         limit: None,
+        limit_size: None,
         size: "",
     },
     Group {
@@ -64,6 +70,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "mutex",
         unit: Unit::Time,
         limit: Some("cell"),
+        limit_size: None,
         size: "green threads",
     },
     Group {
@@ -73,6 +80,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "timer",
         unit: Unit::Time,
         limit: None,
+        limit_size: None,
         size: "pending",
     },
     Group {
@@ -82,6 +90,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "generator",
         unit: Unit::Time,
         limit: Some("corosensei"),
+        limit_size: None,
         size: "",
     },
     Group {
@@ -91,6 +100,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "generator",
         unit: Unit::Time,
         limit: Some("corosensei"),
+        limit_size: None,
         size: "",
     },
     Group {
@@ -100,6 +110,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "echo",
         unit: Unit::Time,
         limit: Some("mio"),
+        limit_size: None,
         size: "connections",
     },
     Group {
@@ -109,6 +120,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "http",
         unit: Unit::Time,
         limit: Some("mio"),
+        limit_size: None,
         size: "connections",
     },
     Group {
@@ -118,6 +130,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "memory",
         unit: Unit::Bytes,
         limit: Some("kernel"),
+        limit_size: None,
         size: "parked",
     },
     Group {
@@ -127,6 +140,7 @@ pub(crate) const GROUPS: [Group; 12] = [
         source: "memory",
         unit: Unit::Time,
         limit: Some("kernel"),
+        limit_size: None,
         size: "parked",
     },
 ];

@@ -12,10 +12,10 @@ take the figures again, run the command below. Every row that was measured is he
 ";
 
 const READING: &str = "
-A figure is the median of criterion's samples. *Times the limit* is against what no runtime with the
-same features can go below, named in bold; *times sedge* is what the peer costs where sedge costs 1,
-so below 1 the peer is cheaper than sedge. What a peer does, and why that is fair, stands at the head
-of the bench's source. Times on a shared machine vary by some per cent from run to run; ratios vary
+A figure is the median of criterion's samples. *Times the limit* is against the same without a
+runtime, named in bold; for a switch that is one bare coroutine, resumed and suspended. *Times sedge*
+is what the peer costs where sedge costs 1, so below 1 the peer is cheaper than sedge. What a peer
+does, and why that is fair, stands at the head of the bench's source. Times on a shared machine vary by some per cent from run to run; ratios vary
 less, and counts of instructions not at all.
 
 ";
@@ -73,8 +73,9 @@ fn section(group: &Group, rows: &[Row]) -> String {
         let mark = if is_limit { "**" } else { "" };
         cells.push(format!("{mark}{}{mark}", row.peer));
         cells.push(figure(group.unit, row.median));
-        cells.push(ratio(row, rows, group.limit));
-        cells.push(ratio(row, rows, Some("sedge")));
+        let limit_size = group.limit_size.unwrap_or(&row.size);
+        cells.push(ratio(row, rows, group.limit, limit_size));
+        cells.push(ratio(row, rows, Some("sedge"), &row.size));
         for column in &columns {
             let value = row.beside.iter().find(|(name, _)| name == column);
             cells.push(value.map_or(String::new(), |(_, value)| plain(*value)));
@@ -88,10 +89,10 @@ fn line(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// What a row is to that of `peer` with the same size; empty if there is none.
-fn ratio(row: &Row, rows: &[Row], peer: Option<&str>) -> String {
-    let same = |other: &&Row| other.size == row.size && Some(other.peer.as_str()) == peer;
-    let other = rows.iter().find(same);
+/// What a row is to that of `peer` with `size`; empty if there is none.
+fn ratio(row: &Row, rows: &[Row], peer: Option<&str>, size: &str) -> String {
+    let is_it = |other: &&Row| other.size == size && Some(other.peer.as_str()) == peer;
+    let other = rows.iter().find(is_it);
     other.map_or(String::new(), |other| {
         let ratio = row.median / other.median;
         if ratio < 10.0 {
