@@ -23,8 +23,8 @@ pub(crate) struct Results {
     rows: Vec<Row>,
     /// Verb and instructions.
     pub(crate) counts: Vec<(String, u64)>,
-    /// What was not measured, and why.
-    pub(crate) skipped: Vec<String>,
+    /// What the peers outside of Cargo say of themselves: versions, and why one is missing.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Results {
@@ -37,12 +37,14 @@ impl Results {
         }
         let outside = fs::read_to_string(left.join("outside.txt")).unwrap_or_default();
         rows.extend(outside.lines().filter_map(outside_row));
-        let skipped = outside.lines().filter(|line| line.starts_with("skipped"));
+        let notes = outside
+            .lines()
+            .filter_map(|line| line.strip_prefix("note: "));
         let counts = fs::read_to_string(left.join("counts.txt")).unwrap_or_default();
         Ok(Results {
             rows,
             counts: counts.lines().filter_map(count).collect(),
-            skipped: skipped.map(str::to_owned).collect(),
+            notes: notes.map(str::to_owned).collect(),
         })
     }
 

@@ -21,13 +21,11 @@ less, and counts of instructions not at all.
 ";
 
 pub(crate) fn write(results: &Results, machine: &str) -> String {
-    let mut text = format!("{HEAD}{machine}{READING}");
-    for line in &results.skipped {
-        text += &format!("* {line}\n");
+    let mut text = format!("{HEAD}{machine}");
+    for note in &results.notes {
+        text += &format!("* outside of Cargo: {note}\n");
     }
-    if !results.skipped.is_empty() {
-        text.push('\n');
-    }
+    text += READING;
     for group in &GROUPS {
         let rows = results.of(group.name);
         if !rows.is_empty() {
