@@ -1,101 +1,67 @@
-//! What an item of a generator costs, beside the bare coroutine: `cargo bench --bench generator`.
+//! What an item of a generator costs.
 //!
-//! Each round measures everything once, one after the other, so that what disturbs the machine
-//! disturbs all of it; the table shows medians. The limit is corosensei alone: one coroutine that
-//! is resumed and suspends. With `-- bare` or `-- next` only that is done, for a count of
-//! instructions.
+//! A generator counts; each item is one resume and one suspend. It is made before the clock starts.
+//! The limit, `corosensei`, is the bare coroutine, `generator-rs` the crate under may. In the
+//! benchmarks with `-call` the suspend is in a function that the body calls: when that function
+//! returns, the processor expects to go where the resume was called, and is wrong. `sedge-send` is
+//! sent a number for each item, and `sedge-yield-from` passes on the items of another generator.
+//!
+//! In the group `generator-make` one is made, asked for its one item, and ended: by its own return,
+//! or, with `-unwind`, by being dropped in the middle. tokio has no generators.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use corosensei::{Coroutine, Yielder};
-use sedge::generator::{self, Generator};
-
-const ROUNDS: usize = 9;
-const ITEMS: u64 = 4_000_000;
-const MADE: u64 = 100_000;
+use generator::{Gn, done};
+use sedge::generator::Generator;
+use sedge_benches::slots::{Slot, Slots};
+use sedge_benches::{Group, settings};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let asked = |word: &str| arguments.iter().any(|argument| argument == word);
-    if asked("bare") {
-        black_box(bare(1_000_000));
-        return;
-    }
-    if asked("next") {
-        black_box(next(1_000_000));
-        return;
-    }
-    // `cargo test --benches` runs this too, to see that it runs.
-    let is_test = asked("--test");
-    let shrink = if is_test { 1000 } else { 1 };
+    let mut criterion = settings();
+    let mut group = criterion.benchmark_group("generator");
+    bare(&mut group);
+    sedge(&mut group);
+    let mut numbers = Gn::new_scoped(|mut scope| {
+        for number in 0_u64.. {
+            scope.yield_(number);
+        }
+        done!()
+    });
+    group.bench_function("generator-rs", |bencher| bencher.iter(|| numbers.next()));
+    group.finish();
+    let mut group = criterion.benchmark_group("generator-make");
+    make(&mut group);
+    group.finish();
+    criterion.final_summary();
+}
 
-    let mut rounds = Vec::new();
-    for _ in 0..if is_test { 1 } else { ROUNDS } {
-        rounds.push([
-            bare(ITEMS / shrink),
-            next(ITEMS / shrink),
-            sedge::run(|| next(ITEMS / shrink)),
-            send(ITEMS / shrink),
-            yield_from(ITEMS / shrink),
-            bare_in_a_call(ITEMS / shrink),
-            next_in_a_call(ITEMS / shrink),
-            make_and_drop(MADE / shrink),
-            make_and_unwind(MADE / shrink),
-        ]);
+fn bare(group: &mut Group<'_>) {
+    #[inline(never)]
+    fn suspend(yielder: &Yielder<u64, u64>, value: u64) -> u64 {
+        black_box(yielder.suspend(value))
     }
-    let median = |column: usize| {
-        let mut values: Vec<f64> = rounds.iter().map(|round| round[column]).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
+    let mut measure = |name: &str, mut coroutine: Coroutine<u64, u64, (), Slot>| {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| coroutine.resume(black_box(1)).as_yield());
+        });
+        // It never ends, and is not unwound.
+        std::mem::forget(coroutine);
     };
-    let bare = median(0);
-    println!(
-        "median of {} rounds           ns   times bare",
-        rounds.len()
-    );
-    for (column, name) in [
-        "bare resume and suspend",
-        "next, outside of run",
-        "next, inside of run",
-        "send",
-        "next through a yield_from",
-        "bare, suspends in a call",
-        "next, yields in a call",
-        "make, one item, to its end",
-        "make, one item, unwind",
-    ]
-    .iter()
-    .enumerate()
-    {
-        let value = median(column);
-        println!("{name:26} {value:8.1} {:8.1}", value / bare);
-    }
-}
-
-/// Nanoseconds of one of `count` calls.
-fn each(count: u64, work: impl FnOnce()) -> f64 {
-    let begin = Instant::now();
-    work();
-    begin.elapsed().as_nanos() as f64 / count as f64
-}
-
-/// Resume and suspend, without anything around it.
-fn bare(count: u64) -> f64 {
-    let body = |yielder: &Yielder<u64, u64>, mut value| {
+    let mut stacks = Slots::new(2).stacks();
+    let mut stack = || stacks.next().expect("two were asked for");
+    let plain = Coroutine::with_stack(stack(), |yielder: &Yielder<u64, u64>, mut value| {
         loop {
             value = yielder.suspend(value);
         }
-    };
-    let mut coroutine: Coroutine<u64, u64, ()> = Coroutine::new(body);
-    let time = each(count, || {
-        for value in 0..count {
-            black_box(coroutine.resume(value).as_yield());
+    });
+    measure("corosensei", plain);
+    let calls = Coroutine::with_stack(stack(), |yielder: &Yielder<u64, u64>, mut value| {
+        loop {
+            value = suspend(yielder, value);
         }
     });
-    // It never ends, and is not unwound: its stack is given up.
-    std::mem::forget(coroutine);
-    time
+    measure("corosensei-call", calls);
 }
 
 fn numbers() -> Generator<u64> {
@@ -106,95 +72,63 @@ fn numbers() -> Generator<u64> {
     })
 }
 
-/// Items of a generator that is sent nothing.
-fn next(count: u64) -> f64 {
-    let mut numbers = numbers();
-    each(count, || {
-        for _ in 0..count {
-            black_box(numbers.next());
+fn sedge(group: &mut Group<'_>) {
+    #[inline(never)]
+    fn yield_(yielder: &sedge::generator::Yielder<'_, u64>, value: u64) {
+        yielder.yield_(value);
+        black_box(value);
+    }
+    let mut plain = numbers();
+    group.bench_function("sedge", |bencher| bencher.iter(|| plain.next()));
+    let mut calls = Generator::new(|y| {
+        for number in 0.. {
+            yield_(y, number);
         }
-    })
-}
-
-/// Items of one that is sent numbers.
-fn send(count: u64) -> f64 {
+    });
+    group.bench_function("sedge-call", |bencher| bencher.iter(|| calls.next()));
     let echo: Generator<u64, u64> = Generator::receiving(|y, mut value| {
         loop {
             value = y.yield_(value);
         }
     });
-    each(count, || {
-        for value in 0..count {
-            black_box(echo.send(value));
-        }
-    })
-}
-
-/// Items that one generator passes on from another.
-fn yield_from(count: u64) -> f64 {
+    group.bench_function("sedge-send", |bencher| {
+        bencher.iter(|| echo.send(black_box(1)));
+    });
     let mut outer = Generator::new(|y| y.yield_from(&numbers(), ()));
-    each(count, || {
-        for _ in 0..count {
-            black_box(outer.next());
-        }
-    })
+    group.bench_function("sedge-yield-from", |bencher| {
+        bencher.iter(|| outer.next());
+    });
 }
 
-/// As [`bare`], but it suspends in a function that it calls: when that returns, the processor
-/// expects to go where the resume was called.
-fn bare_in_a_call(count: u64) -> f64 {
-    #[inline(never)]
-    fn suspend(yielder: &Yielder<u64, u64>, value: u64) -> u64 {
-        black_box(yielder.suspend(value))
-    }
-    let body = |yielder: &Yielder<u64, u64>, mut value| {
-        loop {
-            value = suspend(yielder, value);
-        }
+fn make(group: &mut Group<'_>) {
+    let mut kept = Slots::new(1).stacks().next();
+    group.bench_function("corosensei", |bencher| {
+        bencher.iter(|| {
+            let stack = kept.take().expect("it comes back");
+            let body = |yielder: &Yielder<(), u64>, ()| yielder.suspend(1);
+            let mut coroutine: Coroutine<(), u64, (), _> = Coroutine::with_stack(stack, body);
+            let item = coroutine.resume(()).as_yield();
+            black_box(coroutine.resume(()).as_return());
+            kept = Some(coroutine.into_stack());
+            item
+        });
+    });
+    group.bench_function("sedge", |bencher| {
+        bencher.iter(|| Generator::new(|y| y.yield_(1_u64)).sum::<u64>());
+    });
+    group.bench_function("sedge-unwind", |bencher| {
+        bencher.iter(|| Generator::new(|y| y.yield_(1_u64)).next());
+    });
+    let one = || {
+        Gn::new_scoped(|mut scope| {
+            scope.yield_(1_u64);
+            done!()
+        })
     };
-    let mut coroutine: Coroutine<u64, u64, ()> = Coroutine::new(body);
-    let time = each(count, || {
-        for value in 0..count {
-            black_box(coroutine.resume(value).as_yield());
-        }
+    group.bench_function("generator-rs", |bencher| {
+        bencher.iter(|| one().sum::<u64>());
     });
-    std::mem::forget(coroutine);
-    time
-}
-
-/// The same of a generator.
-fn next_in_a_call(count: u64) -> f64 {
-    #[inline(never)]
-    fn yield_(yielder: &generator::Yielder<'_, u64>, value: u64) {
-        yielder.yield_(value);
-        black_box(value);
-    }
-    let mut numbers = Generator::new(|y| {
-        for number in 0.. {
-            yield_(y, number);
-        }
+    group.bench_function("generator-rs-unwind", |bencher| {
+        bencher.iter(|| one().next());
     });
-    each(count, || {
-        for _ in 0..count {
-            black_box(numbers.next());
-        }
-    })
-}
-
-/// A generator that yields once and returns.
-fn make_and_drop(count: u64) -> f64 {
-    each(count, || {
-        for number in 0..count {
-            black_box(Generator::new(move |y| y.yield_(number)).sum::<u64>());
-        }
-    })
-}
-
-/// One that is dropped when it has yielded.
-fn make_and_unwind(count: u64) -> f64 {
-    each(count, || {
-        for number in 0..count {
-            black_box(Generator::new(move |y| y.yield_(number)).next());
-        }
-    })
 }

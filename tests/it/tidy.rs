@@ -134,6 +134,16 @@ fn runtime() -> Vec<(PathBuf, String)> {
     sources
 }
 
+/// The sources of the benches, which the package of a release does not have.
+fn benches() -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+    if folder.exists() {
+        sources(&folder)
+    } else {
+        Vec::new()
+    }
+}
+
 fn broken(rule: impl Fn(&Path, &str) -> Vec<String>, sources: &[(PathBuf, String)]) -> String {
     sources
         .iter()
@@ -167,22 +177,26 @@ fn no_module_uses_one_of_a_higher_floor() {
 #[test]
 fn every_file_begins_with_what_it_is() {
     keep(has_no_head, &runtime());
+    keep(has_no_head, &benches());
 }
 
 #[test]
 fn no_file_is_longer_than_a_sitting() {
     keep(is_too_long, &runtime());
+    keep(is_too_long, &benches());
 }
 
 #[test]
 fn no_line_is_wider_than_a_hundred_columns() {
     keep(too_wide_lines, &runtime());
+    keep(too_wide_lines, &benches());
 }
 
 #[test]
 fn nothing_is_left_unfinished() {
     let tests = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"));
     keep(unfinished, &runtime());
+    keep(unfinished, &benches());
     keep(unfinished, &tests);
 }
 
