@@ -54,7 +54,7 @@
 //! so that the interrupt comes at the next wait. Who is unwound from `put` has not put the item; it
 //! is dropped.
 //!
-//! None of this is `Send`; between OS threads, go through a [`Remote`](crate::thread::Remote).
+//! None of this is `Send`; between OS threads, use [`channel::remote`](crate::channel::remote).
 //!
 //! ```compile_fail,E0277
 //! let queue = sedge::queue::Queue::<u32>::new();

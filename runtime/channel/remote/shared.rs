@@ -78,8 +78,12 @@ impl<T> State<T> {
     }
 
     /// Takes the first message, and lets the first sender who waits send his.
-    fn take(&mut self) -> Option<(T, Option<Waiter>)> {
+    fn take(&mut self, capacity: usize) -> Option<(T, Option<Waiter>)> {
         let first = self.buffer.pop_front();
+        if first.is_some() && self.buffer.len() >= capacity {
+            // A message that was put back had made it one too many.
+            return first.map(|message| (message, None));
+        }
         let Some(key) = self.to_send.pop_front() else {
             return first.map(|message| (message, None));
         };
@@ -130,7 +134,7 @@ impl<T> Shared<T> {
 
     pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
         let mut state = self.lock();
-        let taken = state.take();
+        let taken = state.take(self.capacity);
         let has_senders = state.senders > 0;
         drop(state);
         match taken {
@@ -200,7 +204,7 @@ impl<T> Shared<T> {
         let waiter = Waiter::current();
         let mut state = self.lock();
         // Somebody may have come meanwhile.
-        if let Some((message, other)) = state.take() {
+        if let Some((message, other)) = state.take(self.capacity) {
             drop(state);
             other.into_iter().for_each(Waiter::wake);
             return Ok(message);
