@@ -47,8 +47,8 @@ impl Server {
         self.addr
     }
 
-    /// The processor time that its OS threads have used, those that are still there, in the kernel's
-    /// account. It is exact while they wait.
+    /// The processor time that its OS threads have used, those that are still there, by the
+    /// kernel's account. It is exact while they wait.
     ///
     /// # Errors
     ///
