@@ -3,9 +3,9 @@
 //! A round trip: a request into one channel, to somebody who waits there, and the answer out of
 //! another; two messages and two switches. The other side is there and waits before the clock
 //! starts. `sedge` and its peers use unbounded channels; the other benchmarks of sedge are those
-//! with room for one message (`-bounded`) and for none (`-rendezvous`), and that in which the answer
-//! is waited for with a `select!` of two (`-select`). The limit, `corosensei`, is the two switches
-//! alone: a bare coroutine that is resumed with a number and suspends with another.
+//! with room for one message (`-bounded`) and for none (`-rendezvous`), and that in which the
+//! answer is waited for with a `select!` of two (`-select`). The limit, `corosensei`, is the two
+//! switches alone: a bare coroutine that is resumed with a number and suspends with another.
 //!
 //! `crossbeam-threads` is what a program with OS threads does: two of them, on whichever cores the
 //! kernel likes. `tokio-local` is left out: it would be `tokio` with the price of its switch.

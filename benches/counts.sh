@@ -13,7 +13,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # glibc takes its memcpy and the like by what the processor can do; here it takes those that every
 # processor can.
-export GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-BMI2,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2
+features=-AVX,-AVX2,-AVX512F,-AVX512VL,-BMI2,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2
+export GLIBC_TUNABLES=glibc.cpu.hwcaps=$features
 # Valgrind itself is not to guess the cache of this machine.
 callgrind=(valgrind --tool=callgrind --callgrind-out-file=/dev/null --cache-sim=no)
 

@@ -1,7 +1,7 @@
 //! What a TCP round trip costs: 64 bytes to an echo server and back.
 //!
-//! One connection, one message on the way. The server is a process of its own on the first core, its
-//! client, this process, on the last one; they are connected before the clock starts. Both ends
+//! One connection, one message on the way. The server is a process of its own on the first core,
+//! its client, this process, on the last one; they are connected before the clock starts. Both ends
 //! sleep in the kernel between messages, so most of the time is the kernel's, waking one core from
 //! the other; what the runtime adds stands beside it, as the processor time of the server for a
 //! message, in the kernel's account.
@@ -35,7 +35,7 @@ fn echo(group: &mut Group<'_>, peer: &str) {
             let begin = std::time::Instant::now();
             messages += load.run(count).expect("it answers");
             let time = begin.elapsed();
-            cpu += server.cpu_time().expect("it runs") - before;
+            cpu += server.cpu_time().expect("it runs").saturating_sub(before);
             time
         });
     });

@@ -1,16 +1,17 @@
 //! What an HTTP request costs a server under load.
 //!
 //! Measured is the processor time of the server for a request, in the kernel's account of all its
-//! OS threads: on a machine of two cores the client is the bottleneck, and requests per second would
-//! measure the client. They stand beside it, with the latencies that the client saw. The server is a
-//! process of its own on the first core, the client, this process, on the last one; they are
-//! connected before the clock starts, keep their connections, and each connection asks again as soon
-//! as it is answered. Sizes: 64 and 1000 connections, and 64 that each send 16 requests at once.
+//! OS threads: on a machine of two cores the client is the bottleneck, and requests per second
+//! would measure the client. They stand beside it, with the latencies that the client saw. The
+//! server is a process of its own on the first core, the client, this process, on the last one;
+//! they are connected before the clock starts, keep their connections, and each connection asks
+//! again as soon as it is answered. Sizes: 64 and 1000 connections, and 64 that each send 16
+//! requests at once.
 //!
 //! All servers have the same parser and answers (`server/session.rs`, with the parser of the
-//! example) and the same loop around them, but for the limit, `mio`: a plain loop around epoll, with
-//! no coroutines. `sedge-example` is `examples/http.rs` as it stands, which the others are not: it
-//! has limits of time for each part of a request, and an end in order.
+//! example) and the same loop around them, but for the limit, `mio`: a plain loop around epoll,
+//! with no coroutines. `sedge-example` is `examples/http.rs` as it stands, which the others are
+//! not: it has limits of time for each part of a request, and an end in order.
 
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ fn http(group: &mut Group<'_>, peer: &str, size: &str, connections: usize, depth
             let done = load.run(count).expect("it answers");
             time += begin.elapsed();
             requests += done;
-            let cpu = server.cpu_time().expect("it runs") - before;
+            let cpu = server.cpu_time().expect("it runs").saturating_sub(before);
             scale(cpu, done, count)
         });
     });

@@ -3,9 +3,9 @@
 //! A green thread that does nothing but return a number is spawned and joined, on a stack that the
 //! last one left: that is what a server does for each connection. In the `-batch` benchmarks a
 //! thousand are spawned first and then joined, each on a stack of its own; counted is one of them.
-//! The limit, `corosensei`, makes a bare coroutine on a stack that is there, runs it to its end, and
-//! takes the stack back; its closure is boxed, as any runtime has to. The runtimes are warm: their
-//! pools have what they need before the clock starts.
+//! The limit, `corosensei`, makes a bare coroutine on a stack that is there, runs it to its end,
+//! and takes the stack back; its closure is boxed, as any runtime has to. The runtimes are warm:
+//! their pools have what they need before the clock starts.
 //!
 //! tokio's tasks have no stack. `std` is OS threads, whose stacks glibc keeps as well.
 

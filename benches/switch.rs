@@ -3,13 +3,13 @@
 //! `n` green threads that do nothing but yield run in turn, so that each comes to a stack and a
 //! context that `n - 1` others have pushed down in the caches. Counted is one switch: from one of
 //! them to the next. All of them are there before the clock starts, and the one that measures is
-//! one of them. The limit, `corosensei`, is a loop that resumes `n` bare coroutines in turn, with no
-//! scheduler at all; `corosensei/1` is the switch as it is usually quoted.
+//! one of them. The limit, `corosensei`, is a loop that resumes `n` bare coroutines in turn, with
+//! no scheduler at all; `corosensei/1` is the switch as it is usually quoted.
 //!
 //! tokio's tasks have no stack, and await: `tokio` is a runtime on this OS thread, `tokio-local` a
-//! `LocalSet` on it. may runs on one worker, and for 100,000 of its stacks there are not enough mappings
-//! by default. `std` is OS threads on one core that wake the next and
-//! park, as there is no other way to choose who runs: each switch of theirs has a wake in it.
+//! `LocalSet` on it. may runs on one worker, and for 100,000 of its stacks there are not enough
+//! mappings by default. `std` is OS threads on one core that wake the next and park, as there is no
+//! other way to choose who runs: each switch of theirs has a wake in it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -93,8 +93,9 @@ fn may(group: &mut Group<'_>, n: usize) {
     });
 }
 
-/// The part of the one that measures. A worker of may's does not look for new coroutines while there
-/// are old ones to run, so that the others begin when this one parks, and the last of them wakes it.
+/// The part of the one that measures. A worker of may's does not look for new coroutines while
+/// there are old ones to run, so that the others begin when this one parks, and the last of them
+/// wakes it.
 fn time_may(count: u64, n: usize) -> Duration {
     let stop = Arc::new(AtomicBool::new(false));
     let missing = Arc::new(AtomicUsize::new(n - 1));

@@ -34,7 +34,8 @@ fn main() {
     criterion.final_summary();
 }
 
-/// How long the pending timer of this number has to go: an hour and up to an hour more, in no order.
+/// How long the pending timer of this number has to go: an hour and up to an hour more, in no
+/// order.
 fn pending(number: usize) -> Duration {
     let scattered = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 44;
     Duration::from_secs(3600) + Duration::from_millis(scattered * 3)

@@ -45,18 +45,18 @@ fn fill(
 ) -> Result<(), Box<dyn Error>> {
     area.fill(&WHITE)?;
     let scale = Scale::of(rows);
-    write(area, (16, 22), group.title, 18, HPos::Left, true)?;
+    write(area, (16, 22), group.title, 22, HPos::Left, true)?;
     let note = if scale.is_logarithmic {
         format!("{}; shorter is better; logarithmic scale", group.what)
     } else {
         format!("{}; shorter is better", group.what)
     };
-    write(area, (16, 44), &note, 13, HPos::Left, false)?;
+    write(area, (16, 44), &note, 16, HPos::Left, false)?;
     let mut y = HEAD + LINE / 2;
     for panel in panels {
         if !panel[0].size.is_empty() {
             let size = format!("{} {}", panel[0].size, group.size);
-            write(area, (LEFT, y), &size, 13, HPos::Left, true)?;
+            write(area, (LEFT, y), &size, 16, HPos::Left, true)?;
         }
         y += LINE;
         for row in *panel {
@@ -89,9 +89,9 @@ fn bar(
         peer if Some(peer) == group.limit => format!("{peer} (limit)"),
         peer => peer.to_owned(),
     };
-    write(area, (LEFT - 8, y), &name, 13, HPos::Right, is_ours)?;
+    write(area, (LEFT - 8, y), &name, 16, HPos::Right, is_ours)?;
     let value = figure(group.unit, row.median);
-    write(area, (end + 6, y), &value, 13, HPos::Left, is_ours)
+    write(area, (end + 6, y), &value, 16, HPos::Left, is_ours)
 }
 
 fn write(

@@ -13,10 +13,10 @@ take the figures again, run the command below. Every row that was measured is he
 
 const READING: &str = "
 A figure is the median of criterion's samples. *Times the limit* is against the same without a
-runtime, named in bold; for a switch that is one bare coroutine, resumed and suspended. *Times sedge*
-is what the peer costs where sedge costs 1, so below 1 the peer is cheaper than sedge. What a peer
-does, and why that is fair, stands at the head of the bench's source. Times on a shared machine vary by some per cent from run to run; ratios vary
-less, and counts of instructions not at all.
+runtime, named in bold; for a switch that is one bare coroutine, resumed and suspended. *Times
+sedge* is what the peer costs where sedge costs 1, so below 1 the peer is cheaper than sedge. What a
+peer does, and why that is fair, stands at the head of the bench's source. Times on a shared machine
+vary by some per cent from run to run; ratios vary less, and counts of instructions not at all.
 
 ";
 

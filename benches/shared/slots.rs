@@ -1,7 +1,7 @@
 //! Guarded stacks without a runtime: one mapping, cut into slots as sedge's are.
 //!
-//! What the bare coroutines run on, and what the kernel takes for a million stacks: corosensei's own
-//! stacks are two mappings each, of which a process may have some 65,000.
+//! What the bare coroutines run on, and what the kernel takes for a million stacks: corosensei's
+//! own stacks are two mappings each, of which a process may have some 65,000.
 
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
@@ -74,8 +74,8 @@ pub struct Slot {
     base: StackPointer,
 }
 
-// SAFETY: `base` is the end of a slot, which is a multiple of a page; below it are STRIDE bytes that
-// stay mapped, the lowest page of them a guard.
+// SAFETY: `base` is the end of a slot, which is a multiple of a page; below it are STRIDE bytes
+// that stay mapped, the lowest page of them a guard.
 unsafe impl Stack for Slot {
     fn base(&self) -> StackPointer {
         self.base
