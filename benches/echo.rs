@@ -44,8 +44,8 @@ fn echo(group: &mut Group<'_>, peer: &str) {
         let [middle, late] = load.latencies([500, 990]);
         let columns = [
             ("CPU of the server, ns", cpu),
-            ("median, us", middle.as_nanos() as f64 / 1e3),
-            ("99 %, us", late.as_nanos() as f64 / 1e3),
+            ("latency 50 %, us", middle.as_nanos() as f64 / 1e3),
+            ("latency 99 %, us", late.as_nanos() as f64 / 1e3),
         ];
         record_beside("echo", peer, "1", &columns);
     }

@@ -67,9 +67,9 @@ fn http(group: &mut Group<'_>, peer: &str, size: &str, connections: usize, depth
         let [middle, late, last] = load.latencies([500, 990, 999]);
         let columns = [
             ("requests/s", requests as f64 / time.as_secs_f64()),
-            ("median, us", middle.as_nanos() as f64 / 1e3),
-            ("99 %, us", late.as_nanos() as f64 / 1e3),
-            ("99.9 %, us", last.as_nanos() as f64 / 1e3),
+            ("latency 50 %, us", middle.as_nanos() as f64 / 1e3),
+            ("latency 99 %, us", late.as_nanos() as f64 / 1e3),
+            ("latency 99.9 %, us", last.as_nanos() as f64 / 1e3),
         ];
         record_beside("http", peer, size, &columns);
     }

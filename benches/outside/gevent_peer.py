@@ -3,7 +3,7 @@
 import time
 
 import gevent
-from gevent.queue import SimpleQueue
+from gevent.queue import Queue
 
 ROUNDS = 5
 
@@ -40,7 +40,7 @@ def batch(count):
 
 
 def round_trips(count):
-    ask, answer = SimpleQueue(), SimpleQueue()
+    ask, answer = Queue(), Queue()
 
     def serve():
         for _ in range(count):

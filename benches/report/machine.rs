@@ -28,7 +28,8 @@ pub(crate) fn describe(root: &Path, left: &Path) -> io::Result<String> {
             "machine: {cores} cores of {}, {:.0} GiB, Linux {}",
             field("/proc/cpuinfo", "model name")?,
             gibibytes(&field("/proc/meminfo", "MemTotal")?),
-            kernel.trim()
+            // What follows is the builder's.
+            kernel.trim().split('-').next().unwrap_or_default()
         ),
         format!("compiler: {}", first_line("rustc", &["--version"], root)),
         format!("crates: {}", versions(root)?),
