@@ -61,7 +61,10 @@
 //!   and [`Builder::daemon`](thread::Builder::daemon) marks those that may be cut off.
 //! * Deep recursion and large arrays: a green stack is 256 KiB by default, where std gives an OS
 //!   thread 2 MiB and `main` has 8 MiB as a rule. [`Config::stack_size`] asks for more.
-//! * A lock in a `static`: [`sync::Mutex`] is not `Sync`. Put it into a `thread_local!` of std's.
+//! * A lock, a `OnceLock` or a `LazyLock` in a `static`: those of [`sync`] are not `Sync`. Put them
+//!   into a `thread_local!` of std's; or keep std's, where what runs inside never waits.
+//! * `Send` bounds of your own: an `impl FnOnce() + Send` does not take what holds a socket or a
+//!   lock of sedge's. They can go.
 //! * What is made of a failed join: a [`JoinError`] where std has the bare payload. Give
 //!   [`into_panic`](JoinError::into_panic) to `resume_unwind`, but ask
 //!   [`is_cancelled`](JoinError::is_cancelled) first.

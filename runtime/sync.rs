@@ -38,8 +38,8 @@
 //! Green threads that lock, or join, in a circle wait for ever. sedge finds that at the moment the
 //! circle closes, whatever else goes on: the `lock` or `join` that would close it panics with a
 //! [report](crate::Deadlock) that names every green thread of it, what each waits for and where,
-//! and where each lock was taken. Its unwinding gives up what it holds, and the others go on.
-//! Locking a [`Mutex`] that one has already is the smallest such circle.
+//! and where each lock was taken. Its unwinding gives up what it holds, poisoned as by any panic,
+//! and the others go on. Locking a [`Mutex`] that one has already is the smallest such circle.
 //!
 //! There are three ways to have none. *Take locks in one order* everywhere, as by an account's
 //! number:

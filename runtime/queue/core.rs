@@ -210,6 +210,7 @@ impl<T, O: Order<T>> Core<T, O> {
         self.state.get() != State::Open
     }
 
+    #[track_caller]
     pub(super) fn task_done(&self) {
         let tasks = self.tasks.get().checked_sub(1);
         let tasks = tasks.expect("task_done was called more often than items were put");

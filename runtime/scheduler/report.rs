@@ -201,13 +201,15 @@ impl fmt::Display for Deadlock {
             0 => {}
             more => write!(f, "\n  and {more} more")?,
         }
-        if self.cycle {
-            f.write_str(
-                "\ntake locks in one order everywhere, or let one side try and back off; see \
-                 \"Deadlocks\" in the documentation of sedge::sync",
-            )?;
-        }
-        Ok(())
+        let advice = match (self.cycle, self.stuck.len()) {
+            (false, _) => return Ok(()),
+            (true, 1) => "what one holds or is cannot be waited for; pass the guard on instead",
+            (true, _) => "take locks in one order everywhere, or let one side try and back off",
+        };
+        write!(
+            f,
+            "\n{advice}; see \"Deadlocks\" in the documentation of sedge::sync"
+        )
     }
 }
 
