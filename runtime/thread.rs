@@ -4,8 +4,8 @@
 //! memory. It stays on the OS thread whose [`run`](crate::run) it was spawned in, runs until it
 //! waits for something, and nothing it captures need be `Send`.
 //!
-//! What that costs in time: a switch takes about 3 times a bare corosensei switch (7 ns where that
-//! takes 2.4), spawning and joining one about 52 ns there; measured as `yield_now` and as
+//! What that costs in time: a switch takes 3 to 4 times a bare corosensei switch (8 ns where that
+//! takes 2.4), spawning and joining one about 60 ns there; measured as `yield_now` and as
 //! `spawn(|| ()).join()` in a loop, release build, one core of an x86-64 machine.
 //!
 //! What differs from std:
