@@ -101,7 +101,7 @@ pub fn tick(period: Duration) -> Receiver<Instant> {
 }
 
 /// A channel that never delivers anything and is never disconnected: the place of an operation that
-/// a [`select!`](crate::channel::select) does without for now. Who waits for it alone is
+/// a [`select!`](crate::channel::select) has no use for at that moment. Who waits for it alone is
 /// deadlocked.
 ///
 /// ```

@@ -7,7 +7,8 @@
 //! A green thread that is unwinding already must not suspend: std counts panics per OS thread, so
 //! everybody else would see `panicking()` and poison innocent locks. I/O, sleeping and parking
 //! therefore refuse ([`Unwinding`]). Locks, joins and scopes cannot refuse, for there is nothing to
-//! return instead; they wait ([`park_always`]).
+//! return instead; they wait ([`park_until`]). What they were given in the moment of an interrupt
+//! they keep, and are unwound at the next suspension.
 
 use std::any::Any;
 use std::convert::Infallible;
