@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use sedge::sync::Mutex;
 use sedge::thread::{self, JoinError};
-use sedge::{Reason, State};
+use sedge::{JoinHandle, Reason, State};
 
 use crate::util::{self, FOREVER, Log, OnDrop, ms, until};
 
@@ -89,29 +89,34 @@ fn who_waits_for_a_lock_is_cancelled_and_leaves_the_queue() {
     });
 }
 
+/// A green thread that waits for the lock, and says when it has had it and when it goes on.
+fn locker(lock: &Rc<Mutex<()>>, log: &Log, name: &'static str) -> JoinHandle<()> {
+    let (lock, log) = (Rc::clone(lock), log.clone());
+    let thread = sedge::spawn(move || {
+        drop(lock.lock().unwrap());
+        log.add(format!("{name} had it"));
+        sedge::yield_now();
+        log.add(format!("{name} goes on"));
+    });
+    until(thread.thread(), State::Parked(Reason::Lock));
+    thread
+}
+
 #[test]
 fn a_lock_that_was_handed_over_is_kept_and_the_cancellation_comes_at_the_next_wait() {
     util::run(|| {
         let log = Log::default();
         let lock = Rc::new(Mutex::new(()));
         let guard = lock.lock().unwrap();
-        let waiter = |name: &'static str| {
-            let (lock, log) = (Rc::clone(&lock), log.clone());
-            let thread = sedge::spawn(move || {
-                drop(lock.lock().unwrap());
-                log.add(name);
-                sedge::yield_now();
-                log.add("not reached by the first");
-            });
-            until(thread.thread(), State::Parked(Reason::Lock));
-            thread
-        };
-        let (first, second) = (waiter("first"), waiter("second"));
+        let (first, second) = (locker(&lock, &log, "first"), locker(&lock, &log, "second"));
         drop(guard);
         first.cancel();
         assert!(first.join().unwrap_err().is_cancelled());
         second.join().unwrap();
-        assert_eq!(log.take(), ["first", "second", "not reached by the first"]);
+        assert_eq!(
+            log.take(),
+            ["first had it", "second had it", "second goes on"]
+        );
         assert!(!lock.is_poisoned());
     });
 }
@@ -122,21 +127,12 @@ fn a_lock_that_is_given_up_after_the_cancellation_of_a_waiter_goes_to_the_next()
         let log = Log::default();
         let lock = Rc::new(Mutex::new(()));
         let guard = lock.lock().unwrap();
-        let waiter = |name: &'static str| {
-            let (lock, log) = (Rc::clone(&lock), log.clone());
-            let thread = sedge::spawn(move || {
-                drop(lock.lock().unwrap());
-                log.add(name);
-            });
-            until(thread.thread(), State::Parked(Reason::Lock));
-            thread
-        };
-        let (first, second) = (waiter("first"), waiter("second"));
+        let (first, second) = (locker(&lock, &log, "first"), locker(&lock, &log, "second"));
         first.cancel();
         drop(guard);
         second.join().unwrap();
         assert!(first.join().unwrap_err().is_cancelled());
-        assert_eq!(log.take(), ["second"]);
+        assert_eq!(log.take(), ["second had it", "second goes on"]);
     });
 }
 
