@@ -61,6 +61,7 @@ mod clock;
     reason = "the address of a thread-local, taken out of its closure"
 )]
 mod current;
+mod dump;
 #[expect(unsafe_code, reason = "pthread_atfork")]
 mod fork;
 #[expect(unsafe_code, reason = "errno, for signal handlers")]
@@ -88,6 +89,8 @@ use std::time::Duration;
 use self::clock::Clock;
 pub(crate) use self::clock::Nanos;
 pub(crate) use self::current::{try_with, with};
+use self::dump::Dumps;
+pub(crate) use self::dump::dump;
 pub(crate) use self::fork::generation as fork_generation;
 use self::inbox::Inbox;
 pub(crate) use self::inbox::{Door, Flag, Message};
@@ -95,10 +98,9 @@ pub(crate) use self::interrupt::{Interrupt, Level};
 pub use self::policy::Policy;
 use self::policy::RunQueue;
 pub use self::report::{Blocked, Deadlock, HeldBy, Role, State, Stuck};
-use self::suspend::Dumps;
 pub(crate) use self::suspend::{
-    dump, is_unwinding, note_unwinding, others_unwind, park, park_unwinding, running_id,
-    running_label, yield_now, yield_unwinding,
+    is_unwinding, note_unwinding, others_unwind, park, park_unwinding, running_id, running_label,
+    yield_now, yield_unwinding,
 };
 pub(crate) use self::table::Label;
 use self::table::Table;
@@ -256,33 +258,16 @@ pub(crate) fn run_loop() -> Ending {
             next = with(|scheduler| scheduler.settle(coroutine, why));
         }
         match with(|scheduler| scheduler.ending.take()) {
-            Some(ending) => break ending,
-            None => take_dumps(),
+            Some(Ending::Deadlock(mut report)) => {
+                report.stuck.iter_mut().for_each(dump::locate);
+                break Ending::Deadlock(report);
+            }
+            Some(Ending::Finished) => break Ending::Finished,
+            None => dump::take(),
         }
     };
     std::mem::forget(bomb);
     ending
-}
-
-/// Resumes those whose backtraces are wanted; each takes its own and suspends again, as it was.
-#[cold]
-fn take_dumps() {
-    let (asker, parked, ready) = with(Scheduler::begin_dumps);
-    for index in parked {
-        if let Some(mut coroutine) = with(|scheduler| scheduler.lend_parked(index)) {
-            coroutine.dump();
-            with(|scheduler| scheduler.table.at(index).coroutine = Some(coroutine));
-        }
-    }
-    // Each leaves the head of the run queue for its tail: in the end they stand as before.
-    for _ in 0..ready {
-        if let Some(mut ready) = with(Scheduler::lend_ready) {
-            if Some(ready.index) != asker {
-                ready.coroutine.dump();
-            }
-            with(|scheduler| scheduler.ready.push(ready));
-        }
-    }
 }
 
 /// A panic of the scheduler itself leaves nothing that could be relied on.
@@ -410,27 +395,6 @@ impl Scheduler {
             self.turn(Some(Duration::ZERO));
         }
         true
-    }
-
-    /// Who asked for backtraces, the slots of those who are parked, and how many are ready.
-    fn begin_dumps(&mut self) -> (Option<u32>, Vec<u32>, usize) {
-        let parked = self
-            .table
-            .iter()
-            .filter(|record| record.coroutine.is_some());
-        let parked = parked.map(|record| record.id.index()).collect();
-        (self.dumps.asker.take(), parked, self.ready.len())
-    }
-
-    fn lend_parked(&mut self, index: u32) -> Option<Coroutine> {
-        self.running = index;
-        self.table.at(index).coroutine.take()
-    }
-
-    fn lend_ready(&mut self) -> Option<Ready> {
-        let ready = self.ready.pop_first()?;
-        self.running = ready.index;
-        Some(ready)
     }
 
     /// Puts a coroutine back, does what its suspension asked for, and decides who runs next.
