@@ -22,8 +22,8 @@
 //! What is due in a slot is taken out of it together and sorted, so timers fire in the order of
 //! their deadlines, and those of one deadline in the order in which they were armed.
 //!
-//! The timers of a slot are a ring, linked through the slots of one vector: a ring's *head*, which is
-//! no timer, stands between its last and its first. So taking a timer out is the same wherever it
+//! The timers of a slot are a ring, linked by their places in one vector. Its *head*, which is no
+//! timer, stands between the last and the first, so taking a timer out is the same wherever it
 //! stands, and asks neither for its slot nor whether it has neighbours.
 //!
 //! Invariants: a timer is linked into exactly one ring, or stands in `due`; `elapsed` is the slot
