@@ -1,7 +1,7 @@
 //! What the suspended are resumed for only to suspend again: to write down where they are.
 //!
-//! A stack can be walked from inside alone. So each is resumed with [`Resume::Dump`], and writes its
-//! own backtrace, or only the line of the program in which it waits, before it waits on.
+//! A stack can be walked from inside alone. So each is resumed with [`Resume::Dump`], and writes
+//! its own backtrace, or only the line of the program in which it waits, before it waits on.
 //!
 //! [`Resume::Dump`]: crate::coroutine::Resume::Dump
 
