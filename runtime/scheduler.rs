@@ -50,8 +50,8 @@
 //!
 //! The thread-local scheduler is borrowed only between switches. Whoever borrows it a second time
 //! finds none and panics, which on the loop's own stack [`run_loop`] turns into an abort; it is
-//! never undefined behaviour. No user code runs on that stack: bodies, destructors and hooks run on green threads
-//! or after the loop.
+//! never undefined behaviour. No user code runs on that stack: bodies, destructors and hooks run on
+//! green threads or after the loop.
 //!
 //! Not here: results, handles, panics and unwinding (`thread`); what a lock or a socket means.
 
@@ -119,10 +119,11 @@ const SWITCHES_PER_TURN: u64 = 61;
 /// Cache lines of a stack that are fetched ahead when an event has woken its green thread. A
 /// request of an HTTP server is about so deep.
 const PREFETCHED: usize = 36;
-/// When more than so many are ready, the first-level cache has forgotten each until its turn comes.
+/// The nearest caches keep what so many green threads use. Of more, each is forgotten until its
+/// turn comes, and what it will use is fetched ahead.
 const MANY: usize = 128;
-/// Then the top of a stack is fetched so many turns ahead: about as many as go by while memory
-/// answers.
+/// When more than that are ready, the top of a stack is fetched so many turns ahead: about as many
+/// as go by while memory answers.
 const AHEAD: usize = 12;
 /// Cache lines of that top: what the switch itself reads, and the outermost frames.
 const TOP: usize = 2;

@@ -6,8 +6,8 @@
 //! out by `start` and `stop`; nothing is left in it when its OS thread ends.
 //!
 //! Whoever borrows the scheduler takes it out and puts it back. One look then tells that there is
-//! one and that nobody else is at work on it; with a `RefCell` it is two, and a switch takes a tenth
-//! longer.
+//! one and that nobody else is at work on it; with a `RefCell` it is two, and a switch takes a
+//! tenth longer.
 
 use std::cell::Cell;
 use std::mem::{self, ManuallyDrop};
