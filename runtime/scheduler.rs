@@ -48,10 +48,10 @@
 //!
 //! # Invariants
 //!
-//! The thread-local scheduler is borrowed only between switches. A mistake there is a panic of
-//! `RefCell`, which on the loop's own stack [`run_loop`] turns into an abort, never undefined
-//! behaviour. No user code runs on that stack: bodies, destructors and hooks run on green threads
-//! or after the loop.
+//! The thread-local scheduler is borrowed only between switches. Whoever borrows it a second time
+//! finds none and panics, which on the loop's own stack [`run_loop`] turns into an abort; it is
+//! never undefined behaviour. No user code runs on that stack: bodies, destructors and hooks run on
+//! green threads or after the loop.
 //!
 //! Not here: results, handles, panics and unwinding (`thread`); what a lock or a socket means.
 
@@ -210,11 +210,11 @@ pub(crate) fn start(settings: Settings) -> io::Result<()> {
     fork::watch();
     let scheduler = Box::new(Scheduler::new(settings)?);
     assert!(
-        current::place().borrow().is_none(),
+        try_with(|_| ()).is_none(),
         "sedge::run inside sedge::run: this OS thread has a scheduler already; call sedge::spawn, \
          or run on another OS thread"
     );
-    *current::place().borrow_mut() = Some(scheduler);
+    current::place().set(Some(scheduler));
     Ok(())
 }
 
