@@ -72,7 +72,7 @@ impl Interrupts {
         self.update();
     }
 
-    pub(crate) fn enter_timeout(&mut self) -> Level {
+    pub(crate) fn enter_limit(&mut self) -> Level {
         self.enter(Kind::Limit)
     }
 
@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn the_outermost_expired_limit_is_due() {
         let mut interrupts = Interrupts::default();
-        let outer = interrupts.enter_timeout();
-        let inner = interrupts.enter_timeout();
+        let outer = interrupts.enter_limit();
+        let inner = interrupts.enter_limit();
         interrupts.expire(inner);
         assert_eq!(interrupts.due(), Some(Interrupt::Timeout(inner)));
         interrupts.expire(outer);
@@ -163,9 +163,9 @@ mod tests {
     #[test]
     fn a_shield_hides_what_is_outside_and_only_that() {
         let mut interrupts = Interrupts::default();
-        let outer = interrupts.enter_timeout();
+        let outer = interrupts.enter_limit();
         let shield = interrupts.enter_shield();
-        let inner = interrupts.enter_timeout();
+        let inner = interrupts.enter_limit();
         interrupts.cancel();
         interrupts.expire(outer);
         assert_eq!(interrupts.due(), None);
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_limit_that_is_left_is_forgotten() {
         let mut interrupts = Interrupts::default();
-        let level = interrupts.enter_timeout();
+        let level = interrupts.enter_limit();
         interrupts.expire(level);
         interrupts.leave(level);
         assert_eq!(interrupts.due(), None);

@@ -215,18 +215,14 @@ impl Scheduler {
 
     /// Begins a time limit for the running green thread.
     pub(crate) fn enter_timeout(&mut self, limit: Duration) -> (Level, Option<TimerId>) {
-        let id = self.current();
         // First, for the processor reads its clock when all before is done: what follows need not
         // wait for that.
         let deadline = self.clock.after(limit);
-        coroutine::enter_stretch();
-        let level = self.running_interrupts(|interrupts| {
-            let level = interrupts.enter_timeout();
-            if limit.is_zero() {
-                interrupts.expire(level);
-            }
-            level
-        });
+        let level = self.enter_limit();
+        if limit.is_zero() {
+            self.running_interrupts(|interrupts| interrupts.expire(level));
+        }
+        let id = self.current();
         (level, self.arm(deadline, Alarm::Expire(id, level)))
     }
 
@@ -235,6 +231,20 @@ impl Scheduler {
         if let Some(timer) = timer {
             self.timers.cancel(timer);
         }
+        self.leave_limit(level);
+    }
+
+    /// Begins a stretch that passes when [`expire`](Scheduler::expire) says so.
+    #[inline]
+    pub(crate) fn enter_limit(&mut self) -> Level {
+        let level = self.running_interrupts(Interrupts::enter_limit);
+        coroutine::enter_stretch();
+        level
+    }
+
+    /// Ends it.
+    #[inline]
+    pub(crate) fn leave_limit(&mut self, level: Level) {
         self.running_interrupts(|interrupts| interrupts.leave(level));
         coroutine::leave_stretch();
     }

@@ -158,16 +158,15 @@ impl Shutdown {
         if cfg!(panic = "abort") {
             return (!self.is_set()).then(f);
         }
-        let (id, (level, timer)) = scheduler::with(|scheduler| {
-            (scheduler.current(), scheduler.enter_timeout(Duration::MAX))
-        });
+        let (id, level) =
+            scheduler::with(|scheduler| (scheduler.current(), scheduler.enter_limit()));
         if self.is_set() {
             scheduler::with(|scheduler| scheduler.expire(id, level));
         }
         let key = self.0.calls.borrow_mut().insert((id, level));
         let result = catch(f);
         self.0.calls.borrow_mut().remove(key);
-        scheduler::with(|scheduler| scheduler.leave_timeout(level, timer));
+        scheduler::with(|scheduler| scheduler.leave_limit(level));
         match result {
             Ok(value) => Some(value),
             Err(payload) if is_timeout(&payload, level) => None,
