@@ -22,16 +22,13 @@
 mod message;
 
 use std::io::{self, Read, Write};
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::process::{self, ExitCode};
 use std::time::Duration;
 
 use sedge::net::{Shutdown, TcpListener, TcpStream};
-use sedge::os::unix::net::UnixStream;
 use sedge::server::{self, Server};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
+use sedge::signal::{SIGINT, SIGTERM, Signals};
+use sedge::thread;
 
 use message::{BUFFER, Framing, Input, Parsed, Request, Route, Status};
 
@@ -64,7 +61,7 @@ fn main() -> ExitCode {
 /// Serves until Ctrl-C, and then until the last connection has ended.
 fn serve(addr: &str) -> io::Result<()> {
     let listener = TcpListener::bind(addr)?;
-    let mut signals = signals()?;
+    let signals = Signals::new([SIGINT, SIGTERM])?;
     println!("listening on http://{}", listener.local_addr()?);
     let server = Server::with_connection(listener, |stream, connection| {
         Connection::new(stream, connection.stopping().clone())?.run();
@@ -73,21 +70,15 @@ fn serve(addr: &str) -> io::Result<()> {
     let server = server
         .on_error(|failure| eprintln!("http: {failure}"))
         .start()?;
-    signals.read_exact(&mut [0])?;
+    signals.recv()?;
+    // Nobody waits for this one to end.
+    thread::Builder::new().daemon(true).spawn(move || {
+        if signals.recv().is_ok() {
+            process::exit(1);
+        }
+    })?;
     server.shutdown(STOP_TIME);
     Ok(())
-}
-
-/// A stream that says something at Ctrl-C or SIGTERM; a second one ends the program at once.
-fn signals() -> io::Result<UnixStream> {
-    let (reader, writer) = UnixStream::pair()?;
-    let seen = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&seen))?;
-        flag::register(signal, Arc::clone(&seen))?;
-        low_level::pipe::register(signal, writer.try_clone()?)?;
-    }
-    Ok(reader)
 }
 
 /// Why a connection ends.

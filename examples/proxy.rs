@@ -10,15 +10,13 @@
 //! that has sent everything still gets all of the answer. At Ctrl-C or SIGTERM nobody is accepted
 //! any more, and who is connected has ten seconds to end.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
 
 use sedge::net::{TcpListener, TcpStream};
-use sedge::os::unix::net::UnixStream;
 use sedge::server::Server;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::low_level::pipe;
+use sedge::signal::{SIGINT, SIGTERM, Signals};
 
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -28,23 +26,15 @@ fn main() -> io::Result<()> {
     let target = arguments.next().unwrap_or("127.0.0.1:7000".into());
     sedge::run(|| {
         let listener = TcpListener::bind(addr)?;
-        let mut signals = signals()?;
+        let signals = Signals::new([SIGINT, SIGTERM])?;
         println!("listening on {}", listener.local_addr()?);
         let server = Server::new(listener, move |client| forward(&client, &target)).start()?;
-        signals.read_exact(&mut [0])?;
+        signals.recv()?;
         if !server.shutdown(GRACE) {
             eprintln!("proxy: some were cut off");
         }
         Ok(())
     })
-}
-
-/// A stream that says something at Ctrl-C or SIGTERM.
-fn signals() -> io::Result<UnixStream> {
-    let (reader, writer) = UnixStream::pair()?;
-    pipe::register(SIGINT, writer.try_clone()?)?;
-    pipe::register(SIGTERM, writer)?;
-    Ok(reader)
 }
 
 fn forward(client: &TcpStream, target: &str) -> io::Result<()> {

@@ -137,7 +137,7 @@
 //! | 2 loop | `scheduler` | who runs, who waits, and the loop |
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues |
-//! | 5 I/O | [`io`] [`fs`] [`net`] [`os`] | the one retry loop, standard streams; files; sockets |
+//! | 5 I/O | [`io`] [`fs`] [`signal`] [`net`] [`os`] | the retry loop, streams; files; sockets |
 //! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -184,6 +184,8 @@ mod blocking;
 pub mod io;
 
 pub mod fs;
+pub mod signal;
+
 pub mod net;
 pub mod os;
 

@@ -24,6 +24,7 @@ mod run;
 mod scope;
 mod seeds;
 mod server;
+mod signal;
 mod stdio;
 mod sync;
 mod thread;
