@@ -15,7 +15,7 @@ use super::report::{Deadlock, State};
 use super::table::{Label, Record, Table, ThreadId};
 use super::{Alarm, Ready, Scheduler};
 use crate::coroutine::{self, Coroutine, Resume};
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, SourceKey};
 use crate::stack::Class;
 use crate::stats::{Reason, Stats};
 use crate::timer::TimerId;
@@ -301,6 +301,18 @@ impl Scheduler {
 
     pub(crate) fn cancel_limit(&mut self, timer: TimerId) {
         self.limits -= usize::from(self.timers.cancel(timer).is_some());
+    }
+
+    /// Wakes those who wait to read from a source, as an event would. False for a stale key.
+    pub(crate) fn announce(&mut self, key: SourceKey) -> bool {
+        let Scheduler {
+            table,
+            ready,
+            stats,
+            reactor,
+            ..
+        } = self;
+        reactor.announce(key, |id| wake(table, ready, stats, id))
     }
 
     pub(crate) fn reactor(&mut self) -> &mut Reactor<ThreadId> {
