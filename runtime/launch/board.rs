@@ -5,7 +5,7 @@
 //!    launcher: Board::create(256) ── fd, as the control socket's first message ──> worker
 //!                     │                                                Board::open(fd)
 //!                     v                                                      v
-//!              board.slot(3).pid ────────── the same memory ────────── board.slot(3).pid
+//!             board.slot(3).pid ────────── the same memory ────────── board.slot(3).pid
 //! ```
 //!
 //! Every field is an atomic, read and written with [`Relaxed`]: each is a number by itself, and
@@ -293,8 +293,8 @@ impl Slot {
 
     /// Says who keeps the worker busy. Async-signal-safe. The length is written last, so who reads
     /// it finds the words.
-    pub(crate) fn write_hog(&self, words: &str) {
-        let words = &words.as_bytes()[..words.len().min(HOG_BYTES)];
+    pub(crate) fn write_hog(&self, words: &[u8]) {
+        let words = &words[..words.len().min(HOG_BYTES)];
         for (place, byte) in self.hog.iter().zip(words) {
             place.store(*byte, Relaxed);
         }

@@ -18,9 +18,9 @@
 //! still in its queue.
 //!
 //! No wake-up is lost either. An `accept` tries all sockets before it waits, and nothing can happen
-//! between the last try and the wait. An event that comes later reaches the watcher, which announces
-//! and waits again without a suspension between. It heeds events only, never readiness: while all
-//! acceptors are busy it does not spin.
+//! between the last try and the wait. An event that comes later reaches the watcher, which
+//! announces and waits again without a suspension between. It heeds events only, never readiness:
+//! while all acceptors are busy it does not spin.
 //!
 //! Each call begins at the socket after the one that the last connection came from, so a busy own
 //! queue does not starve the adopted ones. A listener without siblings looks at one pointer.

@@ -197,9 +197,10 @@ impl<T: AsFd> Socket<T> {
         self.try_with_pauses(self.patience(Direction::Write), op)
     }
 
-    /// Takes a connection by `accept`, which is [`accept_sound`] or stands on it. While the process or the system is out of descriptors or memory it waits, longer each time: an error
-    /// would end most servers, and the queued connection makes the listener look ready, so that a
-    /// retry would spin.
+    /// Takes a connection by `accept`, which is [`accept_sound`] or stands on it. While the process
+    /// or the system is out of descriptors or memory it waits, longer each time: an error would end
+    /// most servers, and the queued connection makes the listener look ready, so that a retry would
+    /// spin.
     pub(crate) fn accept(
         &self,
         mut accept: impl FnMut(&T) -> io::Result<Accepted>,

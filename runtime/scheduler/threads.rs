@@ -334,6 +334,11 @@ impl Scheduler {
         }
     }
 
+    /// How many green threads are ready to run, and how many there are, with the one that asks.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (self.ready.len(), self.table.len())
+    }
+
     /// An `accept` waits because the system is out of something.
     pub(crate) fn count_accept_backoff(&mut self) {
         self.stats.accept_backoffs += 1;

@@ -60,9 +60,9 @@ fn words_about_a_hog_are_cut_and_cleared() {
     let board = Board::create(1).unwrap();
     let slot = board.slot(0);
     assert_eq!(slot.hog(), None);
-    slot.write_hog("");
+    slot.write_hog(b"");
     assert_eq!(slot.hog().unwrap(), "");
-    slot.write_hog(&"x".repeat(HOG_BYTES + 1));
+    slot.write_hog(&[b'x'; HOG_BYTES + 1]);
     assert_eq!(slot.hog().unwrap().len(), HOG_BYTES);
     slot.clear_hog();
     assert_eq!(slot.hog(), None);
