@@ -27,6 +27,7 @@ use rustix::process::{
 
 use super::changes::Changes;
 use super::output::{Stream, pump};
+use super::records::Record;
 use super::wire::{Line, Link};
 use crate::io::{PipeReader, Source};
 use crate::thread::{Builder, JoinHandle};
@@ -43,8 +44,8 @@ pub(super) struct Child {
     /// The number of its slot.
     pub(super) id: usize,
     pub(super) pid: Pid,
-    /// Where it writes on the board.
-    pub(super) record: usize,
+    /// What it writes on the board.
+    pub(super) record: Record,
     pub(super) started: Instant,
     process: Source<OwnedFd>,
     link: Link,
@@ -80,7 +81,7 @@ impl Child {
     pub(super) fn adopt(
         id: usize,
         pid: Pid,
-        record: usize,
+        record: Record,
         link: Link,
         outputs: Vec<(Stream, Rc<PipeReader>)>,
         changes: Changes,
@@ -105,10 +106,10 @@ impl Child {
 
     fn watch(self: &Rc<Child>) -> io::Result<()> {
         let prefix = format!("[{}] ", self.name());
-        let pumps: io::Result<Vec<_>> = self.outputs.iter().map(|(stream, pipe)| {
+        let begin = |(stream, pipe): &(Stream, Rc<PipeReader>)| {
             pump(Rc::clone(pipe), *stream, prefix.clone())
-        });
-        let pumps = pumps.collect()?;
+        };
+        let pumps = self.outputs.iter().map(begin).collect::<io::Result<_>>()?;
         let (waiter, listener) = (Rc::clone(self), Rc::clone(self));
         Builder::new()
             .name(format!("waits for {}", self.name()))

@@ -69,7 +69,9 @@ pub(super) fn role() -> io::Result<Role> {
     // First the word, then the look: a launcher that died before the first is seen by the second.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     if getppid() != Some(launcher) {
-        return Err(io::Error::other("the launcher died while this worker began"));
+        return Err(io::Error::other(
+            "the launcher died while this worker began",
+        ));
     }
     Ok(Role::Worker(link, hello))
 }

@@ -18,7 +18,7 @@
 //! wake-ups of workers that find the connection gone (13 of 100), but under light load it gives one
 //! of eight workers 63 % of the connections, and another none.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -73,24 +73,19 @@ impl Sockets {
     /// Opens what is missing for that slot.
     pub(super) fn open_for(&self, slot: usize) -> io::Result<()> {
         for bound in &self.0 {
-            bound.open_for(slot).map_err(|error| cannot_listen(&bound.name, &error))?;
+            bound
+                .open_for(slot)
+                .map_err(|error| cannot_listen(&bound.name, &error))?;
         }
         Ok(())
     }
 
     /// Calls `with` with the sockets of a slot, in the order of `bind`.
-    pub(super) fn with_slot<R>(
-        &self,
-        slot: usize,
-        with: impl FnOnce(&[BorrowedFd<'_>]) -> R,
-    ) -> R {
-        let queues: Vec<_> = self.0.iter().map(|bound| bound.queues.per_slot()).collect();
-        let fds: Vec<_> = self.0.iter().zip(&queues).map(|(bound, queues)| {
-            match (&bound.queues, queues) {
-                (Queues::Shared(fd), _) => fd.as_fd(),
-                (Queues::PerSlot(..), Some(fds)) => fds[slot].as_fd(),
-                (Queues::PerSlot(..), None) => unreachable!("it has one queue for each slot"),
-            }
+    pub(super) fn with_slot<R>(&self, slot: usize, with: impl FnOnce(&[BorrowedFd<'_>]) -> R) -> R {
+        let queues: Vec<_> = self.0.iter().map(|bound| bound.queues.borrow()).collect();
+        let fds = queues.iter().map(|queue| match queue {
+            Borrowed::Shared(fd) => fd.as_fd(),
+            Borrowed::PerSlot(fds) => fds[slot].as_fd(),
         });
         with(&fds.collect::<Vec<_>>())
     }
@@ -105,11 +100,17 @@ impl Sockets {
     }
 }
 
+/// The queues while they are handed out.
+enum Borrowed<'a> {
+    Shared(&'a OwnedFd),
+    PerSlot(Ref<'a, Vec<OwnedFd>>),
+}
+
 impl Queues {
-    fn per_slot(&self) -> Option<std::cell::Ref<'_, Vec<OwnedFd>>> {
+    fn borrow(&self) -> Borrowed<'_> {
         match self {
-            Queues::Shared(_) => None,
-            Queues::PerSlot(_, fds) => Some(fds.borrow()),
+            Queues::Shared(fd) => Borrowed::Shared(fd),
+            Queues::PerSlot(_, fds) => Borrowed::PerSlot(fds.borrow()),
         }
     }
 }
@@ -137,7 +138,9 @@ impl Bound {
     /// What another launcher has opened, with as many queues as there are descriptors.
     pub(super) fn inherit(name: String, kind: Kind, mut fds: Vec<OwnedFd>) -> io::Result<Bound> {
         let (Some(first), Kind::Tcp) = (fds.first(), kind) else {
-            let fd = fds.pop().ok_or_else(|| io::Error::other("a listener is missing"))?;
+            let fd = fds
+                .pop()
+                .ok_or_else(|| io::Error::other("a listener is missing"))?;
             return Ok(Bound::shared(name, kind, fd));
         };
         match tcp_addr(first) {
@@ -257,7 +260,10 @@ fn open_unix(path: &Path) -> io::Result<UnixListener> {
 
 /// An error that says what was to be opened.
 fn cannot_listen(name: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot listen on {name}: {}", plain(error)))
+    io::Error::new(
+        error.kind(),
+        format!("cannot listen on {name}: {}", plain(error)),
+    )
 }
 
 /// The system's words, without its number.

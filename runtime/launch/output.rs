@@ -82,11 +82,7 @@ pub(super) enum Stream {
 }
 
 /// Carries a worker's lines on until it has closed the pipe.
-pub(super) fn pump(
-    from: Rc<PipeReader>,
-    to: Stream,
-    prefix: String,
-) -> io::Result<JoinHandle<()>> {
+pub(super) fn pump(from: Rc<PipeReader>, to: Stream, prefix: String) -> io::Result<JoinHandle<()>> {
     Builder::new()
         .name(format!("{}output", prefix.trim_start()))
         .daemon(true)
@@ -96,7 +92,10 @@ pub(super) fn pump(
             loop {
                 line.clear();
                 line.extend_from_slice(prefix.as_bytes());
-                let read = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line);
+                let read = reader
+                    .by_ref()
+                    .take(LONGEST_LINE)
+                    .read_until(b'\n', &mut line);
                 if !matches!(read, Ok(1..)) {
                     return;
                 }

@@ -56,7 +56,12 @@ impl Link {
             return Err(io::Error::other("too many descriptors for one message"));
         }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        sendmsg(&self.0, &[IoSlice::new(text.as_bytes())], &mut control, flags)?;
+        sendmsg(
+            &self.0,
+            &[IoSlice::new(text.as_bytes())],
+            &mut control,
+            flags,
+        )?;
         Ok(())
     }
 
@@ -89,7 +94,10 @@ fn receive(fd: impl AsFd) -> io::Result<Option<Message>> {
     });
     let fds: Vec<OwnedFd> = rights.flatten().collect();
     // What was cut off is closed again with `fds`: half of it is worth nothing.
-    if received.flags.intersects(ReturnFlags::CTRUNC | ReturnFlags::TRUNC) {
+    if received
+        .flags
+        .intersects(ReturnFlags::CTRUNC | ReturnFlags::TRUNC)
+    {
         let message = "a message came without some of its descriptors: too many are open";
         return Err(io::Error::other(message));
     }
