@@ -76,15 +76,18 @@ mod changes;
 mod child;
 mod config;
 mod door;
+mod duty;
 mod here;
 mod listen;
 mod master;
+mod orphans;
 mod output;
 mod records;
 mod recycle;
 mod slot;
 mod spawn;
 mod supervisor;
+mod watch;
 mod wire;
 mod worker;
 
@@ -254,7 +257,7 @@ impl Launcher {
         R: Outcome,
     {
         match door::role()? {
-            Role::Worker(link, hello) => worker::run(link, hello, serve),
+            Role::Worker(link, hello) => duty::run(link, hello, serve),
             Role::Launcher | Role::Heir(..) => match master::prepare(self.settings, self.binds) {
                 Ok(prepared) => master::run(prepared, self.on_ready),
                 Err(refusal) => Ok(refusal.report()),

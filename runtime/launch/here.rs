@@ -4,11 +4,11 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::config::Balance;
-use super::config::{Bind, Settings};
+use super::config::{Balance, Bind, Settings};
+use super::duty::{cancel_all, finish};
 use super::listen::Bound;
 use super::master::{OnReady, Refusal};
-use super::worker::{Socket, Worker, cancel_all, finish};
+use super::worker::{Socket, Worker};
 use crate::server::Outcome;
 use crate::signal::{SIGINT, SIGQUIT, SIGTERM, Signals};
 use crate::thread::Builder;

@@ -90,6 +90,21 @@ impl Sockets {
         with(&fds.collect::<Vec<_>>())
     }
 
+    /// Calls `with` with the sockets that belong to a slot alone, and which they are in the order of
+    /// `bind`.
+    pub(super) fn with_queues_of(&self, slot: usize, with: impl FnOnce(String, &[BorrowedFd<'_>])) {
+        let queues: Vec<_> = self.0.iter().map(|bound| bound.queues.borrow()).collect();
+        let own = queues
+            .iter()
+            .enumerate()
+            .filter_map(|(index, queue)| match queue {
+                Borrowed::Shared(_) => None,
+                Borrowed::PerSlot(fds) => Some((index.to_string(), fds.get(slot)?.as_fd())),
+            });
+        let (indices, fds): (Vec<_>, Vec<_>) = own.unzip();
+        with(indices.join(","), &fds);
+    }
+
     /// The kinds of the sockets, as a worker is told of them.
     pub(super) fn kinds(&self) -> String {
         let letter = |bound: &Bound| match bound.kind {

@@ -12,6 +12,7 @@ use super::output::Log;
 use super::records::Records;
 use super::spawn::Origin;
 use super::supervisor::{FAILURE, MISCONFIGURED, Supervisor};
+use super::watch;
 use crate::signal::{
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, Signals,
 };
@@ -109,6 +110,7 @@ pub(super) fn run(prepared: Prepared, on_ready: OnReady) -> io::Result<ExitCode>
         let log = Log::start()?;
         let boss = Supervisor::new(settings, origin, sockets, Records::new()?, log);
         hear_signals(&boss)?;
+        watch::start(&boss)?;
         for id in 0..workers {
             boss.open_slot(id, None)?;
         }

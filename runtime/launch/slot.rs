@@ -118,6 +118,7 @@ impl Slot {
                 Ok(child) => {
                     let exit = self.serve(boss, child);
                     let Some((child, exit)) = exit else { break };
+                    boss.orphans.add(boss, self.id);
                     if child.started.elapsed() > pause * LIVED_WELL {
                         pause = shortest;
                     }
@@ -182,7 +183,6 @@ impl Slot {
                 "{name} was not ready within {limit:?}"
             )));
         }
-        boss.note_ready();
         Ok(child)
     }
 
@@ -191,9 +191,8 @@ impl Slot {
     fn serve(&self, boss: &Rc<Supervisor>, child: Rc<Child>) -> Option<(Rc<Child>, Exit)> {
         let mut child = child;
         let mut due = recycle::Due::new(&boss.settings.recycling);
+        self.takes_place(boss, &child);
         loop {
-            self.serving.replace(Some(Rc::clone(&child)));
-            boss.changes.tell();
             let called = || child.has_ended() || self.order.get() != Order::Serve;
             let called = match due.is_ever() {
                 false => {
@@ -224,6 +223,7 @@ impl Slot {
             }
             match self.start(boss) {
                 Ok(next) => {
+                    self.takes_place(boss, &next);
                     boss.retire(std::mem::replace(&mut child, next));
                     due = recycle::Due::new(&boss.settings.recycling);
                 }
@@ -235,6 +235,11 @@ impl Slot {
                 }
             }
         }
+    }
+
+    fn takes_place(&self, boss: &Supervisor, child: &Rc<Child>) {
+        self.serving.replace(Some(Rc::clone(child)));
+        boss.note_serving(child);
     }
 
     /// What is shown of it when nobody serves.

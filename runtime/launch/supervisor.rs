@@ -27,6 +27,7 @@ use super::changes::Changes;
 use super::child::{Child, Urgency};
 use super::config::{Settings, Workers};
 use super::listen::Sockets;
+use super::orphans::Orphans;
 use super::output::Log;
 use super::records::Records;
 use super::slot::Slot;
@@ -53,6 +54,7 @@ pub(super) struct Supervisor {
     pub(super) slots: RefCell<Vec<Rc<Slot>>>,
     /// Every worker that has not been reaped.
     children: RefCell<Vec<Rc<Child>>>,
+    pub(super) orphans: Orphans,
     /// Slots and retired workers that somebody still looks after.
     looked_after: Cell<usize>,
     /// How urgently it is to end.
@@ -81,6 +83,7 @@ impl Supervisor {
             changes: Changes::new(),
             slots: RefCell::default(),
             children: RefCell::default(),
+            orphans: Orphans::default(),
             looked_after: Cell::new(0),
             stopping: Cell::new(Urgency::None),
             rolling: Cell::new(None),
@@ -103,7 +106,7 @@ impl Supervisor {
     }
 
     /// Runs `care` on a green thread of its own, for whose end the launcher waits.
-    fn look_after(
+    pub(super) fn look_after(
         self: &Rc<Self>,
         name: String,
         care: impl FnOnce(&Rc<Supervisor>) + 'static,
@@ -168,9 +171,18 @@ impl Supervisor {
         self.children.borrow_mut().push(child);
     }
 
-    /// A worker has become ready.
-    pub(super) fn note_ready(&self) {
+    /// The workers that serve, one for each slot that has one.
+    pub(super) fn serving(&self) -> Vec<Rc<Child>> {
+        let slots = self.slots.borrow();
+        slots.iter().filter_map(|slot| slot.serving()).collect()
+    }
+
+    /// A worker serves now.
+    pub(super) fn note_serving(&self, child: &Child) {
         self.ever_ready.set(true);
+        self.orphans.remove(self, child.id);
+        self.orphans.share(self, child);
+        self.changes.tell();
     }
 
     /// A worker has not become ready.
@@ -212,6 +224,9 @@ impl Supervisor {
             Urgency::Cancel | Urgency::Kill => Urgency::Kill,
         };
         self.stopping.set(next);
+        if next == Urgency::Drain {
+            self.log.say("stopping");
+        }
         self.changes.tell();
         if next > Urgency::Drain {
             self.log.say("told to stop again: not waiting any longer");
@@ -311,6 +326,7 @@ impl Supervisor {
         };
         self.log.say(format_args!("removing worker {}", slot.id));
         slot.end(self, self.settings.drain_timeout);
+        self.orphans.add(self, slot.id);
     }
 
     /// A line about each worker.

@@ -1,36 +1,23 @@
-//! The worker's side: what the user's closure is given, and who obeys the launcher.
-//!
-//! A worker runs the closure as the first green thread of a scheduler of its own. Beside it there
-//! are three daemons: one that obeys the launcher, one that hears signals, one that beats.
-//!
-//! From outside it obeys `SIGTERM` alone, and drains. A terminal sends Ctrl-C to the launcher's
-//! whole process group; what that means, the launcher says. Signals are ignored by being heard, not
-//! by `SIG_IGN`, which the programs that a worker starts would inherit.
-//!
-//! When the line ends, the launcher is dead: everything is cancelled. (The kernel has been asked to
-//! kill the worker then, too, for one that does not listen.)
+//! A worker, as the user's closure knows it.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::CString;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::net::TcpListener as StdTcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdUnixListener;
-use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::beat;
 use super::board::{self, Board, State};
 use super::config::Kind;
 use super::wire::{self, Link, Message};
 use crate::net::TcpListener;
+use crate::net::adoption::Siblings;
 use crate::os::unix::net::UnixListener;
-use crate::scheduler::{self, Scheduler};
-use crate::server::{Listener, Outcome, Server, Shutdown};
-use crate::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, Signals};
-use crate::thread::{Builder, catch, is_interrupt, resume};
+use crate::server::{Listener, Server, Shutdown};
+use crate::thread::Builder;
 
 /// What the closure of [`Launcher::run`](super::Launcher::run) is given. Clones are the same
 /// worker.
@@ -58,12 +45,16 @@ pub struct Worker(Rc<Shared>);
 
 struct Shared {
     id: usize,
-    /// Empty when it drains: a socket that nobody accepts from is better closed.
+    /// What was not handed out yet, and what may be handed out again.
     sockets: RefCell<Vec<Socket>>,
+    /// The sockets that siblings have left alone, by slot and index.
+    adopted: RefCell<BTreeMap<(usize, usize), OwnedFd>>,
+    /// By index, those of the listeners that were handed out.
+    siblings: RefCell<Vec<(usize, Rc<Siblings>)>>,
     draining: Shutdown,
     ready: Cell<bool>,
-    /// None of it where there is no launcher.
-    link: Option<Link>,
+    /// Neither where there is no launcher.
+    link: Option<Rc<Link>>,
     record: Option<&'static board::Slot>,
 }
 
@@ -72,6 +63,8 @@ struct Shared {
 pub(super) enum Socket {
     Tcp(StdTcpListener),
     Unix(StdUnixListener),
+    /// It was handed out, and is not kept any longer.
+    Closed,
 }
 
 impl Socket {
@@ -86,18 +79,14 @@ impl Socket {
 impl Worker {
     /// One without a launcher.
     pub(super) fn alone(sockets: Vec<Socket>) -> Worker {
-        Worker(Rc::new(Shared {
-            id: 0,
-            sockets: RefCell::new(sockets),
-            draining: Shutdown::new(),
-            ready: Cell::new(false),
-            link: None,
-            record: None,
-        }))
+        Worker::with(0, sockets, None, None)
     }
 
-    /// What the launcher's first message makes of this process.
-    fn new(link: Link, hello: Message) -> io::Result<Worker> {
+    /// What the launcher's first message makes of this process, and its place on the board.
+    pub(super) fn new(
+        link: &Rc<Link>,
+        hello: Message,
+    ) -> io::Result<(Worker, &'static board::Slot)> {
         let Message { text, fds } = hello;
         let id = wire::number(&text, "id")?;
         let record: usize = wire::number(&text, "record")?;
@@ -112,15 +101,27 @@ impl Worker {
             _ => Kind::Tcp,
         });
         let sockets = kinds.zip(fds).map(|(kind, fd)| Socket::new(kind, fd));
-        let sockets = sockets.collect();
-        Ok(Worker(Rc::new(Shared {
+        let record = board.into_slot(record);
+        let worker = Worker::with(id, sockets.collect(), Some(Rc::clone(link)), Some(record));
+        Ok((worker, record))
+    }
+
+    fn with(
+        id: usize,
+        sockets: Vec<Socket>,
+        link: Option<Rc<Link>>,
+        record: Option<&'static board::Slot>,
+    ) -> Worker {
+        Worker(Rc::new(Shared {
             id,
             sockets: RefCell::new(sockets),
+            adopted: RefCell::default(),
+            siblings: RefCell::default(),
             draining: Shutdown::new(),
             ready: Cell::new(false),
-            link: Some(link),
-            record: Some(board.into_slot(record)),
-        })))
+            link,
+            record,
+        }))
     }
 
     /// Its number, from 0: it stays when the process is replaced by another.
@@ -129,24 +130,36 @@ impl Worker {
         self.0.id
     }
 
-    /// The listener of the `index`th `bind` call, counting all kinds of them from 0.
+    /// The listener of the `index`th `bind` call, counting all kinds of them from 0. Take it when
+    /// the worker begins: once it [drains](Worker::draining), what it had is closed.
     ///
     /// # Panics
     ///
-    /// If that was none for TCP, or there is no descriptor left.
+    /// If that was none for TCP, if the worker drains and has had it, or if there is no descriptor
+    /// left.
     #[must_use]
     #[track_caller]
     pub fn listener(&self, index: usize) -> TcpListener {
-        let sockets = self.0.sockets.borrow();
-        let Some(Socket::Tcp(listener)) = sockets.get(index) else {
-            panic!("the launcher has no TCP listener {index}: bind calls are counted from 0");
+        let listener = match self.0.sockets.borrow().get(index) {
+            Some(Socket::Tcp(listener)) => listener.try_clone(),
+            Some(Socket::Closed) => panic!("listener {index} was closed: the worker drains"),
+            _ => panic!("the launcher has no TCP listener {index}: bind calls are counted from 0"),
         };
-        let listener = listener.try_clone().expect("a descriptor for a listener");
-        let listener = TcpListener::from(listener);
-        // The launcher has opened it in that mode; who uses it has not asked for it.
-        listener
-            .set_nonblocking(false)
-            .expect("only notes what is wanted");
+        let listener = listener.and_then(TcpListener::with_siblings);
+        let (listener, siblings) = listener.expect("a descriptor for a listener");
+        for (&(slot, _), fd) in self
+            .0
+            .adopted
+            .borrow()
+            .iter()
+            .filter(|((_, i), _)| *i == index)
+        {
+            // It can do without; others adopt that one too.
+            let _ = fd
+                .try_clone()
+                .and_then(|fd| siblings.adopt(slot as u64, fd));
+        }
+        self.0.siblings.borrow_mut().push((index, siblings));
         listener
     }
 
@@ -154,16 +167,18 @@ impl Worker {
     ///
     /// # Panics
     ///
-    /// If that was none for a Unix socket, or there is no descriptor left.
+    /// If that was none for a Unix socket, if the worker drains and has had it, or if there is no
+    /// descriptor left.
     #[must_use]
     #[track_caller]
     pub fn unix_listener(&self, index: usize) -> UnixListener {
-        let sockets = self.0.sockets.borrow();
-        let Some(Socket::Unix(listener)) = sockets.get(index) else {
-            panic!("the launcher has no Unix listener {index}: bind calls are counted from 0");
+        let listener = match self.0.sockets.borrow().get(index) {
+            Some(Socket::Unix(listener)) => listener.try_clone(),
+            Some(Socket::Closed) => panic!("listener {index} was closed: the worker drains"),
+            _ => panic!("the launcher has no Unix listener {index}: bind calls are counted from 0"),
         };
-        let listener = listener.try_clone().expect("a descriptor for a listener");
-        let listener = UnixListener::from(listener);
+        let listener = UnixListener::from(listener.expect("a descriptor for a listener"));
+        // The launcher has opened it in that mode; who uses it has not asked for it.
         listener
             .set_nonblocking(false)
             .expect("only notes what is wanted");
@@ -221,10 +236,40 @@ impl Worker {
         }
     }
 
+    /// A socket that nobody accepts from is better closed, for then the kernel refuses connections
+    /// when the launcher closes it too.
     pub(super) fn drain(&self) {
         self.set_state(State::Draining);
-        self.0.sockets.take();
+        let handed_out = self.0.siblings.take();
+        for (index, siblings) in handed_out {
+            siblings.release_all();
+            self.0.sockets.borrow_mut()[index] = Socket::Closed;
+        }
+        self.0.adopted.take();
         self.0.draining.set();
+    }
+
+    /// Accepts from that socket of that slot too.
+    pub(super) fn adopt(&self, slot: usize, index: usize, fd: OwnedFd) -> io::Result<()> {
+        if self.0.draining.is_set() {
+            return Ok(());
+        }
+        for (_, siblings) in self.0.siblings.borrow().iter().filter(|(i, _)| *i == index) {
+            siblings.adopt(slot as u64, fd.try_clone()?)?;
+        }
+        self.0.adopted.borrow_mut().insert((slot, index), fd);
+        Ok(())
+    }
+
+    /// Leaves the sockets of that slot alone again.
+    pub(super) fn release(&self, slot: usize) {
+        for (_, siblings) in self.0.siblings.borrow().iter() {
+            siblings.release(slot as u64);
+        }
+        self.0
+            .adopted
+            .borrow_mut()
+            .retain(|(adopted, _), _| *adopted != slot);
     }
 
     fn set_state(&self, state: State) {
@@ -232,34 +277,6 @@ impl Worker {
             record.set_state(state);
         }
     }
-
-    fn obey(&self, link: &Link) {
-        loop {
-            let message = link.recv();
-            match &message {
-                Ok(Some(message)) => match message.text.as_str() {
-                    "drain" => self.drain(),
-                    "cancel" => return cancel_all(),
-                    // From a launcher of another version, which can do without.
-                    _ => {}
-                },
-                Ok(None) | Err(_) => return cancel_all(),
-            }
-        }
-    }
-
-    fn hear(&self, signals: &Signals) {
-        while let Ok(signal) = signals.recv() {
-            if signal == SIGTERM {
-                self.drain();
-            }
-        }
-    }
-}
-
-/// Unwinds every green thread of this process, also those that are spawned from now on.
-pub(super) fn cancel_all() {
-    scheduler::with(Scheduler::close);
 }
 
 impl fmt::Debug for Worker {
@@ -268,73 +285,5 @@ impl fmt::Debug for Worker {
             .field("id", &self.0.id)
             .field("draining", &self.0.draining.is_set())
             .finish_non_exhaustive()
-    }
-}
-
-/// The life of a worker process.
-pub(super) fn run<F, R>(link: Link, hello: Message, serve: F) -> io::Result<ExitCode>
-where
-    F: FnOnce(Worker) -> R,
-    R: Outcome,
-{
-    let worker = Worker::new(link, hello)?;
-    name_process(worker.id());
-    crate::run(|| {
-        worker.attend()?;
-        Ok(finish(&worker, serve))
-    })
-}
-
-impl Worker {
-    /// Begins the daemons.
-    fn attend(&self) -> io::Result<()> {
-        let daemon = |name: &str| Builder::new().name(name.into()).daemon(true);
-        let signals = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
-        let signals = Signals::new(signals)?;
-        let hearer = self.clone();
-        daemon("hears signals").spawn(move || hearer.hear(&signals))?;
-        let obeyer = self.clone();
-        daemon("obeys the launcher").spawn(move || {
-            if let Some(link) = &obeyer.0.link {
-                obeyer.obey(link);
-            }
-        })?;
-        if let Some(record) = self.0.record {
-            beat::hog::answer(record)?;
-            beat::start(record)?;
-        }
-        Ok(())
-    }
-}
-
-/// Runs the closure to its end, which may be a cancellation: that is the launcher's doing, and
-/// nobody else is left to hear of it.
-pub(super) fn finish<F, R>(worker: &Worker, serve: F) -> ExitCode
-where
-    F: FnOnce(Worker) -> R,
-    R: Outcome,
-{
-    match catch(|| serve(worker.clone()).into_result()) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => {
-            // Nothing can be done about a standard error that is closed.
-            let _ = writeln!(
-                crate::io::stderr(),
-                "worker {} failed: {error}",
-                worker.id()
-            );
-            ExitCode::FAILURE
-        }
-        Err(payload) if is_interrupt(&payload) => ExitCode::SUCCESS,
-        Err(payload) => resume(payload),
-    }
-}
-
-/// What `ps` and `top` show as the command; the arguments, which they show too, begin with the
-/// program's name.
-fn name_process(id: usize) {
-    if let Ok(name) = CString::new(format!("w{id}")) {
-        // It is for the eye alone.
-        let _ = rustix::thread::set_name(&name);
     }
 }
