@@ -34,8 +34,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::ioctl_fionbio;
-use rustix::net::AddressFamily;
-use rustix::net::sockopt::{socket_acceptconn, socket_domain};
+use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
+use rustix::net::{AddressFamily, SocketType};
 use sd_notify::NotifyState;
 
 /// What systemd says of the sockets it hands over: to this process, and to nobody after it.
@@ -183,10 +183,9 @@ pub(crate) fn take_sockets() -> io::Result<Vec<Activated>> {
 }
 
 fn activated(socket: OwnedFd, fd: RawFd, name: String) -> io::Result<Activated> {
-    let family = match socket_acceptconn(&socket) {
-        Ok(true) => socket_domain(&socket).ok(),
-        _ => None,
-    };
+    let is_ours =
+        socket_acceptconn(&socket) == Ok(true) && socket_type(&socket) == Ok(SocketType::STREAM);
+    let family = is_ours.then(|| socket_domain(&socket).ok()).flatten();
     let socket = match family {
         Some(AddressFamily::INET | AddressFamily::INET6) => {
             ActivatedSocket::Tcp(blocking(socket)?.into())
