@@ -251,6 +251,13 @@ fn all_can_be_released_at_once_and_adopted_again() {
 }
 
 #[test]
+fn taken_out_it_stays_in_the_mode_that_its_siblings_need() {
+    let (listener, _siblings, _) = listener();
+    let own = net::TcpListener::from(listener);
+    assert_eq!(own.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
 fn a_broken_sibling_is_passed_over() {
     run(|| {
         let (listener, siblings, addr) = listener();
