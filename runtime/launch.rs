@@ -74,7 +74,9 @@ mod beat;
 mod board;
 mod changes;
 mod child;
+mod commands;
 mod config;
+mod control_socket;
 mod door;
 mod duty;
 mod here;
@@ -86,7 +88,10 @@ mod records;
 mod recycle;
 mod slot;
 mod spawn;
+mod status;
 mod supervisor;
+#[expect(unsafe_code, reason = "takes the descriptors that systemd passes")]
+mod systemd;
 mod watch;
 mod wire;
 mod worker;
@@ -100,6 +105,8 @@ use std::time::Duration;
 
 pub use self::board::State;
 pub use self::config::{Balance, Logs, Workers};
+pub use self::control_socket::default_control_path;
+pub use self::status::{Status, WorkerStatus};
 pub use self::worker::Worker;
 
 use self::config::{Bind, Kind, Settings};

@@ -85,7 +85,7 @@ pub(crate) struct Slot {
     hog: [AtomicU8; HOG_BYTES],
 }
 
-const _: () = assert!(size_of::<Head>() == 512 && size_of::<Slot>() == 512);
+const _: () = assert!(size_of::<Head>() == size_of::<Slot>() && size_of::<Slot>() == 512);
 
 /// What a worker is doing. The first ones a worker's slot says, the others the launcher finds out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,9 +202,9 @@ impl Board {
             "slot {index} of a board of {}",
             self.slots
         );
-        // SAFETY: the slots stand behind the head, `slots` of them (`len`), so this one is inside
-        // the mapping.
-        let slot = unsafe { self.head.add(1).cast::<Slot>().add(index) };
+        // SAFETY: the slots stand behind the head, which is as large as one, and there are `slots`
+        // of them (`len`), so this one is inside the mapping.
+        let slot = unsafe { self.head.cast::<Slot>().add(1 + index) };
         // SAFETY: mapped and writable as long as `self` lives, and never shorter (sealed). Aligned,
         // as the mapping is to a page and all before it are multiples of 512. Any bytes are a
         // `Slot`: it is atomics only, which others may change meanwhile.

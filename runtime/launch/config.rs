@@ -131,7 +131,7 @@ pub(super) struct Settings {
     pub(super) recycling: Recycling,
     pub(super) pre_drain_delay: Duration,
     pub(super) pid_file: Option<PathBuf>,
-    pub(super) status_socket: Option<PathBuf>,
+    pub(super) control_socket: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -149,7 +149,7 @@ impl Default for Settings {
             recycling: Recycling::default(),
             pre_drain_delay: Duration::from_secs(if in_kubernetes { 5 } else { 0 }),
             pid_file: None,
-            status_socket: None,
+            control_socket: None,
         }
     }
 }

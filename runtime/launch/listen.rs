@@ -29,6 +29,7 @@ use std::path::Path;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::config::{Balance, Bind, Kind};
+use super::control_socket::check_stale;
 
 /// Connections that the kernel queues per socket; it takes its own limit (`net.core.somaxconn`) if
 /// that is lower.
@@ -262,10 +263,7 @@ fn reuses_port(fd: &impl AsFd) -> bool {
 fn open_unix(path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let nobody = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-            if !std::os::unix::net::UnixStream::connect(path).is_err_and(nobody) {
-                return Err(error);
-            }
+            check_stale(path)?;
             fs::remove_file(path)?;
             UnixListener::bind(path)
         }

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::commands::{self, status};
 use super::config::{Bind, Misconfigured, Settings};
 use super::listen::{Bound, Sockets};
 use super::output::Log;
 use super::records::Records;
-use super::spawn::Origin;
+use super::spawn::{Origin, Program};
 use super::supervisor::{FAILURE, MISCONFIGURED, Supervisor};
 use super::watch;
 use crate::signal::{
@@ -111,6 +112,7 @@ pub(super) fn run(prepared: Prepared, on_ready: OnReady) -> io::Result<ExitCode>
         let boss = Supervisor::new(settings, origin, sockets, Records::new()?, log);
         hear_signals(&boss)?;
         watch::start(&boss)?;
+        let control_socket = commands::listen(&boss)?;
         for id in 0..workers {
             boss.open_slot(id, None)?;
         }
@@ -119,6 +121,7 @@ pub(super) fn run(prepared: Prepared, on_ready: OnReady) -> io::Result<ExitCode>
             on_ready(&addrs);
         }
         let code = boss.wait_for_end();
+        drop(control_socket);
         boss.log.flush();
         Ok(ExitCode::from(code))
     })
@@ -148,11 +151,18 @@ fn obey(boss: &Rc<Supervisor>, signal: i32, had_terminal: bool) {
         SIGHUP if had_terminal && !terminal_is_there() => {
             boss.stop(Duration::ZERO, settings.interrupt_drain);
         }
-        SIGHUP => boss.reload(),
-        SIGUSR1 => boss.print_status(),
-        SIGTTIN => boss.add(),
-        SIGTTOU => boss.remove(),
+        SIGHUP => boss.reload(Program::Same),
+        SIGUSR2 => boss.reload(Program::New),
+        SIGUSR1 => boss.log.say(status(boss)),
+        SIGTTIN => say_failure(boss, boss.add()),
+        SIGTTOU => say_failure(boss, boss.remove()),
         _ => {}
+    }
+}
+
+fn say_failure(boss: &Supervisor, result: Result<usize, String>) {
+    if let Err(why) = result {
+        boss.log.say(why);
     }
 }
 

@@ -21,6 +21,10 @@ use super::wire::Line;
 pub(super) struct Orphans(RefCell<BTreeSet<usize>>);
 
 impl Orphans {
+    pub(super) fn contains(&self, slot: usize) -> bool {
+        self.0.borrow().contains(&slot)
+    }
+
     /// Nobody empties that slot's queue.
     pub(super) fn add(&self, boss: &Supervisor, slot: usize) {
         if !boss.is_stopping() && self.0.borrow_mut().insert(slot) {

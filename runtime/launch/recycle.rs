@@ -2,15 +2,13 @@
 //! so long, or has grown so large. Each limit is up to a tenth more or less for each worker, so
 //! that they are not all replaced at once.
 
-use std::fs;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-
-use rustix::param::page_size;
 
 use super::child::Child;
 use super::config::Recycling;
 use super::slot::jitter;
+use super::status::memory;
 
 const SHARE: f64 = 0.1;
 /// Before the next try, after a replacement failed.
@@ -68,14 +66,7 @@ impl Due {
             return Some(format!("it is {} s old", age.as_secs()));
         }
         let most = self.limits.memory?;
-        let memory = memory(child).filter(|memory| *memory >= most)?;
+        let memory = memory(child.record.pid.load(Relaxed)).filter(|memory| *memory >= most)?;
         Some(format!("it has {} MiB of memory", memory >> 20))
     }
-}
-
-/// Bytes of memory that a worker has (its resident set).
-pub(super) fn memory(child: &Child) -> Option<u64> {
-    let statm = fs::read_to_string(format!("/proc/{}/statm", child.pid)).ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * page_size() as u64)
 }

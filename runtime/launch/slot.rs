@@ -17,9 +17,9 @@ use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::board::State;
 use super::child::{Child, Exit};
 use super::recycle;
 use super::spawn::Program;
@@ -39,6 +39,8 @@ pub(super) struct Slot {
     /// What came of [`Order::Replace`].
     replaced: Cell<Option<bool>>,
     serving: RefCell<Option<Rc<Child>>>,
+    /// How many workers there were before.
+    restarts: Cell<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,7 @@ impl Slot {
             order: Cell::new(Order::Serve),
             replaced: Cell::new(None),
             serving: RefCell::new(None),
+            restarts: Cell::new(0),
         }
     }
 
@@ -119,6 +122,7 @@ impl Slot {
                     let exit = self.serve(boss, child);
                     let Some((child, exit)) = exit else { break };
                     boss.orphans.add(boss, self.id);
+                    self.restarts.set(self.restarts.get() + 1);
                     if child.started.elapsed() > pause * LIVED_WELL {
                         pause = shortest;
                     }
@@ -191,7 +195,7 @@ impl Slot {
     fn serve(&self, boss: &Rc<Supervisor>, child: Rc<Child>) -> Option<(Rc<Child>, Exit)> {
         let mut child = child;
         let mut due = recycle::Due::new(&boss.settings.recycling);
-        self.takes_place(boss, &child);
+        self.take_place(boss, &child);
         loop {
             let called = || child.has_ended() || self.order.get() != Order::Serve;
             let called = match due.is_ever() {
@@ -223,7 +227,8 @@ impl Slot {
             }
             match self.start(boss) {
                 Ok(next) => {
-                    self.takes_place(boss, &next);
+                    self.restarts.set(self.restarts.get() + 1);
+                    self.take_place(boss, &next);
                     boss.retire(std::mem::replace(&mut child, next));
                     due = recycle::Due::new(&boss.settings.recycling);
                 }
@@ -237,17 +242,15 @@ impl Slot {
         }
     }
 
-    fn takes_place(&self, boss: &Supervisor, child: &Rc<Child>) {
+    fn take_place(&self, boss: &Supervisor, child: &Rc<Child>) {
+        child.record.restarts.store(self.restarts.get(), Relaxed);
         self.serving.replace(Some(Rc::clone(child)));
         boss.note_serving(child);
     }
 
-    /// What is shown of it when nobody serves.
-    pub(super) fn state(&self) -> State {
-        match self.serving() {
-            Some(child) => child.record.state(),
-            None => State::Resting,
-        }
+    /// How many workers there were before the one that serves.
+    pub(super) fn restarts(&self) -> u64 {
+        self.restarts.get()
     }
 }
 

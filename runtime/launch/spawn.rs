@@ -29,19 +29,9 @@ use super::door;
 use super::listen::Sockets;
 use super::output::Stream;
 use super::records::Records;
+use super::systemd;
 use super::wire;
 use crate::io::PipeReader;
-
-/// What of systemd's is meant for the launcher alone.
-const NOT_INHERITED: [&str; 7] = [
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-    "LISTEN_PIDFDID",
-];
 
 /// Which program a worker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +97,7 @@ pub(super) fn spawn(
     })?;
 
     let mut command = origin.command(program, &format!(": w{id}"));
-    for name in NOT_INHERITED {
+    for name in systemd::VARIABLES {
         command.env_remove(name);
     }
     let mut outputs = Vec::new();

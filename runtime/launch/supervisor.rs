@@ -20,12 +20,13 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use super::board;
 use super::changes::Changes;
 use super::child::{Child, Urgency};
 use super::config::{Settings, Workers};
+use super::control_socket::Answer;
 use super::listen::Sockets;
 use super::orphans::Orphans;
 use super::output::Log;
@@ -55,12 +56,18 @@ pub(super) struct Supervisor {
     /// Every worker that has not been reaped.
     children: RefCell<Vec<Rc<Child>>>,
     pub(super) orphans: Orphans,
+    /// When it began, on the board's clock.
+    pub(super) started: u64,
     /// Slots and retired workers that somebody still looks after.
     looked_after: Cell<usize>,
     /// How urgently it is to end.
     stopping: Cell<Urgency>,
-    /// One at a time; true if another is wanted when it is over.
-    rolling: Cell<Option<bool>>,
+    /// The roll-over that goes on, and to which program.
+    rolling: Cell<Option<Program>>,
+    /// Another is wanted when it is over.
+    roll_again: Cell<bool>,
+    /// What came of the last one.
+    rolled: Cell<bool>,
     ever_ready: Cell<bool>,
     boot_failures: Cell<u32>,
     code: Cell<u8>,
@@ -84,9 +91,12 @@ impl Supervisor {
             slots: RefCell::default(),
             children: RefCell::default(),
             orphans: Orphans::default(),
+            started: board::now(),
             looked_after: Cell::new(0),
             stopping: Cell::new(Urgency::None),
             rolling: Cell::new(None),
+            roll_again: Cell::new(false),
+            rolled: Cell::new(false),
             ever_ready: Cell::new(false),
             boot_failures: Cell::new(0),
             code: Cell::new(SUCCESS),
@@ -262,27 +272,47 @@ impl Supervisor {
     /// Replaces all workers, one after the other: the next one is ready before the old one drains.
     /// One that fails ends it, and the old ones stay. Told again meanwhile, it begins again when it
     /// is through.
-    pub(super) fn reload(self: &Rc<Self>) {
+    ///
+    /// With [`Program::New`], the first of them runs the new program; when it is ready, the launcher
+    /// executes that in its own place, and goes on there.
+    pub(super) fn reload(self: &Rc<Self>, program: Program) {
         if self.is_stopping() {
             return;
         }
-        if self.rolling.get().is_some() {
-            return self.rolling.set(Some(true));
+        if self.rolling.replace(Some(program)).is_some() {
+            return self.roll_again.set(true);
         }
-        self.rolling.set(Some(false));
         let rolls = self.look_after("roll-over".into(), |boss| {
-            while boss.roll_over() && boss.rolling.replace(Some(false)) == Some(true) {}
+            loop {
+                boss.roll_again.set(false);
+                let program = boss.rolling.get().unwrap_or(Program::Same);
+                boss.rolled.set(boss.roll_over(program));
+                if !(boss.rolled.get() && boss.roll_again.get()) {
+                    break;
+                }
+            }
             boss.rolling.set(None);
             boss.changes.tell();
         });
         if let Err(error) = rolls {
             self.rolling.set(None);
+            self.rolled.set(false);
             self.log.say(format_args!("cannot roll over: {error}"));
         }
     }
 
+    /// As [`reload`](Supervisor::reload), and says what came of it.
+    pub(super) fn reload_and_wait(self: &Rc<Self>, program: Program) -> Answer {
+        self.reload(program);
+        self.changes.wait_until(|| self.rolling.get().is_none());
+        match self.rolled.get() {
+            true => Ok("all workers are replaced".into()),
+            false => Err("a worker could not be replaced; the launcher's log says why".into()),
+        }
+    }
+
     /// Whether all were replaced.
-    pub(super) fn roll_over(&self) -> bool {
+    fn roll_over(self: &Rc<Self>, program: Program) -> bool {
         let slots = self.slots.borrow().clone();
         self.log.say(format_args!(
             "replacing {} workers, one by one",
@@ -292,7 +322,7 @@ impl Supervisor {
             if self.is_stopping() {
                 return false;
             }
-            if !slot.replace(self, Program::Same) {
+            if !slot.replace(self, program) {
                 self.log
                     .say("the roll-over has ended: the workers that are left stay");
                 return false;
@@ -302,52 +332,29 @@ impl Supervisor {
         true
     }
 
-    /// One worker more.
-    pub(super) fn add(self: &Rc<Self>) {
+    /// One worker more; its number.
+    pub(super) fn add(self: &Rc<Self>) -> Result<usize, String> {
         let id = self.slots.borrow().len();
-        if self.is_stopping() || id >= Workers::MOST {
-            return;
+        if self.is_stopping() {
+            return Err("the launcher is stopping".into());
         }
-        match self.open_slot(id, None) {
-            Ok(()) => self.log.say(format_args!("adding worker {id}")),
-            Err(error) => self
-                .log
-                .say(format_args!("cannot add worker {id}: {error}")),
+        if id >= Workers::MOST {
+            return Err(format!("there are {id} workers already"));
         }
+        let opened = self.open_slot(id, None);
+        opened.map_err(|error| format!("cannot add worker {id}: {error}"))?;
+        self.log.say(format_args!("adding worker {id}"));
+        Ok(id)
     }
 
-    /// One worker fewer; the last one stays.
-    pub(super) fn remove(self: &Rc<Self>) {
-        if self.slots.borrow().len() <= 1 {
-            return;
-        }
-        let Some(slot) = self.slots.borrow_mut().pop() else {
-            return;
-        };
+    /// One worker fewer, but for the last one; its number.
+    pub(super) fn remove(self: &Rc<Self>) -> Result<usize, String> {
+        let slot = self.slots.borrow_mut().pop_if(|slot| slot.id > 0);
+        let slot = slot.ok_or("the last worker stays")?;
         self.log.say(format_args!("removing worker {}", slot.id));
         slot.end(self, self.settings.drain_timeout);
         self.orphans.add(self, slot.id);
-    }
-
-    /// A line about each worker.
-    pub(super) fn print_status(&self) {
-        let slots = self.slots.borrow().clone();
-        self.log.say(format_args!("{} workers", slots.len()));
-        for slot in slots {
-            match slot.serving() {
-                None => self
-                    .log
-                    .say(format_args!("worker {}: {}", slot.id, slot.state())),
-                Some(child) => self.log.say(format_args!(
-                    "{}: {}, {} s old, {} connections, {} requests",
-                    child.name(),
-                    child.record.state(),
-                    child.started.elapsed().as_secs(),
-                    child.record.connections.load(Relaxed),
-                    child.record.requests.load(Relaxed),
-                )),
-            }
-        }
+        Ok(slot.id)
     }
 }
 

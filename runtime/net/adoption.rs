@@ -237,8 +237,13 @@ impl From<net::TcpListener> for Listening {
     }
 }
 
+/// One that has siblings stays in non-blocking mode, which is that of all descriptors of a socket:
+/// in blocking mode, an `accept` of a sibling that has adopted it would block its OS thread.
 impl From<Listening> for net::TcpListener {
     fn from(listening: Listening) -> net::TcpListener {
+        if listening.siblings.is_some() {
+            let _ = ioctl_fionbio(&listening.own, true);
+        }
         listening.own
     }
 }

@@ -235,6 +235,29 @@ fn a_watcher_does_not_spin_while_nobody_accepts() {
 }
 
 #[test]
+fn all_can_be_released_at_once_and_adopted_again() {
+    run(|| {
+        let (listener, siblings, _) = listener();
+        let (held, fd, addr) = sibling();
+        let (_held2, fd2, _) = sibling();
+        siblings.adopt(1, fd).unwrap();
+        siblings.adopt(2, fd2).unwrap();
+        siblings.release_all();
+        let (_client, own) = connect(addr);
+        assert!(crate::timeout(SHORT, || listener.accept()).is_err());
+        siblings.adopt(1, held.into()).unwrap();
+        assert_eq!(listener.accept().unwrap().1, own);
+    });
+}
+
+#[test]
+fn taken_out_it_stays_in_the_mode_that_its_siblings_need() {
+    let (listener, _siblings, _) = listener();
+    let own = net::TcpListener::from(listener);
+    assert_eq!(own.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
 fn a_broken_sibling_is_passed_over() {
     run(|| {
         let (listener, siblings, addr) = listener();
