@@ -64,6 +64,11 @@
 //! 0 after an end in order; 1 if the system refused something, such as an address in use, said in
 //! one line; 3 if no worker ever became ready; 4 if the settings are wrong, such as `WORKERS`.
 //!
+//! # The control socket
+//!
+//! takes a line and answers: `status` (a table), `metrics` (for Prometheus), `reload`, `upgrade`,
+//! `stop`, `add`, `remove`, `kill ID`. `cargo run --example sedgectl -- status` asks it.
+//!
 //! # What it does not do
 //!
 //! It does not daemonise, drop privileges or write log files: systemd and its like do. It has no
@@ -84,6 +89,7 @@ mod listen;
 mod master;
 mod orphans;
 mod output;
+mod pid_file;
 mod records;
 mod recycle;
 mod slot;
@@ -92,26 +98,27 @@ mod status;
 mod supervisor;
 #[expect(unsafe_code, reason = "takes the descriptors that systemd passes")]
 mod systemd;
+mod upgrade;
 mod watch;
 mod wire;
 mod worker;
 
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 pub use self::board::State;
-pub use self::config::{Balance, Logs, Workers};
+pub use self::config::{Balance, Logs, Opened, Workers};
 pub use self::control_socket::default_control_path;
 pub use self::status::{Status, WorkerStatus};
 pub use self::worker::Worker;
 
-use self::config::{Bind, Kind, Settings};
+use self::config::{Bind, Settings};
 use self::door::Role;
 use self::master::OnReady;
+use self::upgrade::Inheritance;
 use crate::server::Outcome;
 
 /// Runs a server in several processes, and looks after them. [The module](self) tells more.
@@ -147,11 +154,28 @@ impl Launcher {
         self
     }
 
-    /// Listens on a socket that is open already: a [`std::net::TcpListener`] or a
-    /// [`std::os::unix::net::UnixListener`]. It is always [shared](Balance::Shared).
-    pub fn bind_std(mut self, listener: impl Into<Opened>) -> Launcher {
-        let Opened(fd, kind) = listener.into();
-        self.binds.push(Bind::Open(fd, kind));
+    /// Listens on what `open` opens: a [`std::net::TcpListener`] or a
+    /// [`std::os::unix::net::UnixListener`]. It is called in the launcher alone; a listener that
+    /// `main` opens itself would be opened again by every worker. It is always
+    /// [shared](Balance::Shared).
+    ///
+    /// ```no_run
+    /// # use sedge::launch::Launcher;
+    /// let launcher = Launcher::new().bind_with(|| std::net::TcpListener::bind("[::1]:7000"));
+    /// ```
+    pub fn bind_with<L: Into<Opened>>(
+        mut self,
+        open: impl FnOnce() -> io::Result<L> + 'static,
+    ) -> Launcher {
+        self.binds
+            .push(Bind::Open(Box::new(|| open().map(L::into))));
+        self
+    }
+
+    /// Listens on the sockets that systemd hands over, in the order of its unit; on none if it has
+    /// not started this program by a socket unit. They are always [shared](Balance::Shared).
+    pub fn bind_activated(mut self) -> Launcher {
+        self.binds.push(Bind::Activated);
         self
     }
 
@@ -228,6 +252,21 @@ impl Launcher {
         self
     }
 
+    /// Where the launcher can be [asked and told](self#the-control-socket), by its owner alone.
+    /// Default: `sedge.sock` in systemd's `RUNTIME_DIRECTORY` or the user's `XDG_RUNTIME_DIR`, if
+    /// there is one of them and no other launcher is there.
+    pub fn control_socket(mut self, path: impl Into<PathBuf>) -> Launcher {
+        self.settings.control_socket = Some(path.into());
+        self
+    }
+
+    /// A file that holds the launcher's process id while it runs, and a lock, so that a second
+    /// launcher with the same file does not start. Default: none.
+    pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Launcher {
+        self.settings.pid_file = Some(path.into());
+        self
+    }
+
     /// How long workers go on accepting after `TERM` or `QUIT`, so that a load balancer finds out
     /// first. Default: none; 5 s in Kubernetes (if `KUBERNETES_SERVICE_HOST` is set), which removes
     /// endpoints at the same time as it sends `TERM`.
@@ -265,10 +304,11 @@ impl Launcher {
     {
         match door::role()? {
             Role::Worker(link, hello) => duty::run(link, hello, serve),
-            Role::Launcher | Role::Heir(..) => match master::prepare(self.settings, self.binds) {
-                Ok(prepared) => master::run(prepared, self.on_ready),
-                Err(refusal) => Ok(refusal.report()),
-            },
+            Role::Launcher => master::run(self.settings, self.binds, self.on_ready, None),
+            Role::Heir(link, hello) => {
+                let inheritance = Inheritance::read(&link, hello)?;
+                master::run(self.settings, self.binds, self.on_ready, Some(inheritance))
+            }
         }
     }
 
@@ -306,21 +346,5 @@ impl fmt::Debug for Launcher {
             .field("settings", &self.settings)
             .field("binds", &self.binds)
             .finish_non_exhaustive()
-    }
-}
-
-/// An open listener, for [`Launcher::bind_std`].
-#[derive(Debug)]
-pub struct Opened(OwnedFd, Kind);
-
-impl From<std::net::TcpListener> for Opened {
-    fn from(listener: std::net::TcpListener) -> Opened {
-        Opened(listener.into(), Kind::Tcp)
-    }
-}
-
-impl From<std::os::unix::net::UnixListener> for Opened {
-    fn from(listener: std::os::unix::net::UnixListener) -> Opened {
-        Opened(listener.into(), Kind::Unix)
     }
 }

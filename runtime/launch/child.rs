@@ -181,8 +181,10 @@ impl Child {
         self.exit.get().is_some()
     }
 
-    pub(super) fn is_ending(&self) -> bool {
-        self.urgency.get() > Urgency::None
+    /// The line and the pipes, for who takes charge of it.
+    pub(super) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let pipes = self.outputs.iter().map(|(_, pipe)| pipe.as_fd());
+        std::iter::once(self.link.as_fd()).chain(pipes).collect()
     }
 
     /// Says something to it. It may be dead already, or too busy to listen for a long time.

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fmt;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -93,13 +94,41 @@ impl fmt::Display for Misconfigured {
 }
 
 /// Something to listen on.
-#[derive(Debug)]
 pub(super) enum Bind {
     /// `host:port`.
     Tcp(String),
     Unix(PathBuf),
-    /// Opened elsewhere, and what it is.
-    Open(OwnedFd, Kind),
+    /// What the user's function opens.
+    Open(Box<dyn FnOnce() -> io::Result<Opened>>),
+    /// What systemd hands over.
+    Activated,
+}
+
+/// An open listener; what [`Launcher::bind_with`](super::Launcher::bind_with) takes.
+#[derive(Debug)]
+pub struct Opened(pub(super) OwnedFd, pub(super) Kind);
+
+impl From<std::net::TcpListener> for Opened {
+    fn from(listener: std::net::TcpListener) -> Opened {
+        Opened(listener.into(), Kind::Tcp)
+    }
+}
+
+impl From<std::os::unix::net::UnixListener> for Opened {
+    fn from(listener: std::os::unix::net::UnixListener) -> Opened {
+        Opened(listener.into(), Kind::Unix)
+    }
+}
+
+impl fmt::Debug for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bind::Tcp(addr) => f.debug_tuple("Tcp").field(addr).finish(),
+            Bind::Unix(path) => f.debug_tuple("Unix").field(path).finish(),
+            Bind::Open(_) => f.write_str("Open"),
+            Bind::Activated => f.write_str("Activated"),
+        }
+    }
 }
 
 /// The type of listener that a worker makes of a socket.

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::config::{Balance, Bind, Settings};
 use super::duty::{cancel_all, finish};
-use super::listen::Bound;
-use super::master::{OnReady, Refusal};
+use super::master::{OnReady, Refusal, open};
 use super::worker::{Socket, Worker};
 use crate::server::Outcome;
 use crate::signal::{SIGINT, SIGQUIT, SIGTERM, Signals};
@@ -17,12 +16,13 @@ use crate::thread::Builder;
 pub(super) fn prepare(binds: Vec<Bind>) -> Result<(Vec<Socket>, Vec<String>), Refusal> {
     let mut sockets = Vec::new();
     let mut addrs = Vec::new();
-    for bind in binds {
+    for (index, bind) in binds.into_iter().enumerate() {
         // One worker needs one queue.
-        let bound = Bound::open(bind, Balance::Shared)?;
-        addrs.push(bound.addr.clone());
-        let fd = bound.with_fds(|fds| fds[0].try_clone_to_owned())?;
-        sockets.push(Socket::new(bound.kind, fd));
+        for bound in open(index, bind, Balance::Shared, None)? {
+            addrs.push(bound.addr.clone());
+            let fd = bound.with_fds(|fds| fds[0].try_clone_to_owned())?;
+            sockets.push(Socket::new(bound.kind, fd));
+        }
     }
     Ok((sockets, addrs))
 }

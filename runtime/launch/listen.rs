@@ -28,7 +28,7 @@ use std::path::Path;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::config::{Balance, Bind, Kind};
+use super::config::{Balance, Kind, Opened};
 use super::control_socket::check_stale;
 
 /// Connections that the kernel queues per socket; it takes its own limit (`net.core.somaxconn`) if
@@ -132,23 +132,30 @@ impl Queues {
 }
 
 impl Bound {
-    /// Opens the first socket.
+    /// Listens on a TCP address.
     ///
     /// # Errors
     ///
     /// One clear line that names what was to be opened.
-    pub(super) fn open(bind: Bind, balance: Balance) -> io::Result<Bound> {
-        match bind {
-            Bind::Tcp(name) => {
-                open_tcp(&name, balance).map_err(|error| cannot_listen(&name, &error))
-            }
-            Bind::Unix(path) => {
-                let name = path.display().to_string();
-                let listener = open_unix(&path).map_err(|error| cannot_listen(&name, &error))?;
-                Ok(Bound::shared(name, Kind::Unix, listener.into()))
-            }
-            Bind::Open(fd, kind) => Ok(Bound::shared("an open socket".into(), kind, fd)),
-        }
+    pub(super) fn tcp(name: &str, balance: Balance) -> io::Result<Bound> {
+        open_tcp(name, balance).map_err(|error| cannot_listen(name, &error))
+    }
+
+    /// Listens on a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`tcp`](Bound::tcp).
+    pub(super) fn unix(path: &Path) -> io::Result<Bound> {
+        let name = path.display().to_string();
+        let listener = open_unix(path).map_err(|error| cannot_listen(&name, &error))?;
+        Ok(Bound::shared(name, Kind::Unix, listener.into()))
+    }
+
+    /// What somebody else has opened.
+    pub(super) fn open(name: String, opened: io::Result<Opened>) -> io::Result<Bound> {
+        let Opened(fd, kind) = opened.map_err(|error| cannot_listen(&name, &error))?;
+        Ok(Bound::shared(name, kind, fd))
     }
 
     /// What another launcher has opened, with as many queues as there are descriptors.

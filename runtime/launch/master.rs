@@ -6,13 +6,17 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::board;
 use super::commands::{self, status};
-use super::config::{Bind, Misconfigured, Settings};
+use super::config::{Balance, Bind, Misconfigured, Opened, Settings};
 use super::listen::{Bound, Sockets};
 use super::output::Log;
+use super::pid_file::PidFile;
 use super::records::Records;
 use super::spawn::{Origin, Program};
 use super::supervisor::{FAILURE, MISCONFIGURED, Supervisor};
+use super::systemd::{self, Activated, ActivatedSocket};
+use super::upgrade::Inheritance;
 use super::watch;
 use crate::signal::{
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, Signals,
@@ -55,33 +59,106 @@ impl Refusal {
 }
 
 /// What is found out and opened before the first worker is started.
-pub(super) struct Prepared {
-    settings: Settings,
+struct Prepared {
     origin: Origin,
     sockets: Sockets,
     workers: usize,
+    _pid_file: Option<PidFile>,
+}
+
+/// The life of a launcher: with what it has inherited, if another was there before.
+pub(super) fn run(
+    settings: Settings,
+    binds: Vec<Bind>,
+    on_ready: OnReady,
+    mut inheritance: Option<Inheritance>,
+) -> io::Result<ExitCode> {
+    match prepare(&settings, binds, inheritance.as_mut()) {
+        Ok(prepared) => crate::run(|| supervise(settings, prepared, on_ready, inheritance)),
+        Err(refusal) => Ok(refusal.report()),
+    }
 }
 
 /// Opens what must be there before anything runs.
-pub(super) fn prepare(settings: Settings, binds: Vec<Bind>) -> Result<Prepared, Refusal> {
+fn prepare(
+    settings: &Settings,
+    binds: Vec<Bind>,
+    mut inheritance: Option<&mut Inheritance>,
+) -> Result<Prepared, Refusal> {
     let workers = settings.workers.count()?;
     alone()?;
     let origin = Origin::find()?;
-    let balance = settings.balance;
-    let bound: io::Result<_> = binds
-        .into_iter()
-        .map(|bind| Bound::open(bind, balance))
-        .collect();
-    let sockets = Sockets::new(bound?);
+    let pid_file = settings
+        .pid_file
+        .as_deref()
+        .map(PidFile::lock)
+        .transpose()?;
+    let mut bound = Vec::new();
+    for (index, bind) in binds.into_iter().enumerate() {
+        bound.extend(open(
+            index,
+            bind,
+            settings.balance,
+            inheritance.as_deref_mut(),
+        )?);
+    }
+    let sockets = Sockets::new(bound);
     for slot in 0..workers {
         sockets.open_for(slot)?;
     }
     Ok(Prepared {
-        settings,
         origin,
         sockets,
         workers,
+        _pid_file: pid_file,
     })
+}
+
+/// Opens a socket, unless it is open already.
+pub(super) fn open(
+    index: usize,
+    bind: Bind,
+    balance: Balance,
+    mut inheritance: Option<&mut Inheritance>,
+) -> io::Result<Vec<Bound>> {
+    if let (Bind::Activated, Some(before)) = (&bind, &mut inheritance) {
+        return Ok(before.take_all_bound(ACTIVATED));
+    }
+    let inherited = |name: &str| inheritance.and_then(|before| before.take_bound(name));
+    let bound = match bind {
+        Bind::Tcp(name) => match inherited(&name) {
+            Some(bound) => bound,
+            None => Bound::tcp(&name, balance)?,
+        },
+        Bind::Unix(path) => match inherited(&path.display().to_string()) {
+            Some(bound) => bound,
+            None => Bound::unix(&path)?,
+        },
+        Bind::Open(open) => {
+            let name = format!("listener {index}");
+            match inherited(&name) {
+                Some(bound) => bound,
+                None => Bound::open(name, open())?,
+            }
+        }
+        Bind::Activated => return activated(),
+    };
+    Ok(vec![bound])
+}
+
+/// Begins the names of sockets that systemd has handed over.
+const ACTIVATED: &str = "systemd socket ";
+
+fn activated() -> io::Result<Vec<Bound>> {
+    let sockets = systemd::take_sockets()?.into_iter();
+    let bound = sockets.map(|Activated { name, socket }| {
+        let opened = match socket {
+            ActivatedSocket::Tcp(listener) => Opened::from(listener),
+            ActivatedSocket::Unix(listener) => Opened::from(listener),
+        };
+        Bound::open(format!("{ACTIVATED}{name}"), Ok(opened))
+    });
+    bound.collect()
 }
 
 /// Workers are tied to the OS thread that starts them: the kernel kills them when that one ends.
@@ -100,31 +177,49 @@ fn alone() -> Result<(), Misconfigured> {
 }
 
 /// Supervises until the end.
-pub(super) fn run(prepared: Prepared, on_ready: OnReady) -> io::Result<ExitCode> {
-    crate::run(|| {
-        let Prepared {
-            settings,
-            origin,
-            sockets,
-            workers,
-        } = prepared;
-        let log = Log::start()?;
-        let boss = Supervisor::new(settings, origin, sockets, Records::new()?, log);
-        hear_signals(&boss)?;
-        watch::start(&boss)?;
-        let control_socket = commands::listen(&boss)?;
-        for id in 0..workers {
-            boss.open_slot(id, None)?;
+fn supervise(
+    settings: Settings,
+    prepared: Prepared,
+    on_ready: OnReady,
+    inheritance: Option<Inheritance>,
+) -> io::Result<ExitCode> {
+    let Prepared {
+        origin,
+        sockets,
+        workers,
+        _pid_file,
+    } = prepared;
+    let log = Log::start()?;
+    let records = match &inheritance {
+        Some(before) => before.records()?,
+        None => Records::new()?,
+    };
+    let started = inheritance
+        .as_ref()
+        .map_or_else(board::now, |before| before.started);
+    let boss = Supervisor::new(settings, origin, sockets, Rc::clone(&records), log, started);
+    hear_signals(&boss)?;
+    watch::start(&boss)?;
+    let control_socket = commands::listen(&boss)?;
+    match inheritance {
+        Some(before) => {
+            before.take_over(&records, &boss)?;
+            boss.finish_upgrade();
         }
-        if boss.wait_for_ready() {
-            let addrs = boss.sockets.borrow().addrs();
-            on_ready(&addrs);
+        None => {
+            for id in 0..workers {
+                boss.open_slot(id, None)?;
+            }
+            if boss.wait_for_ready() {
+                let addrs = boss.sockets.borrow().addrs();
+                on_ready(&addrs);
+            }
         }
-        let code = boss.wait_for_end();
-        drop(control_socket);
-        boss.log.flush();
-        Ok(ExitCode::from(code))
-    })
+    }
+    let code = boss.wait_for_end();
+    drop(control_socket);
+    boss.log.flush();
+    Ok(ExitCode::from(code))
 }
 
 fn hear_signals(boss: &Rc<Supervisor>) -> io::Result<()> {

@@ -22,7 +22,6 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::board;
 use super::changes::Changes;
 use super::child::{Child, Urgency};
 use super::config::{Settings, Workers};
@@ -33,6 +32,7 @@ use super::output::Log;
 use super::records::Records;
 use super::slot::Slot;
 use super::spawn::{self, Origin, Program};
+use super::upgrade;
 use crate::thread::Builder;
 
 /// So many workers fail before any was ready, and the launcher gives up.
@@ -62,10 +62,10 @@ pub(super) struct Supervisor {
     looked_after: Cell<usize>,
     /// How urgently it is to end.
     stopping: Cell<Urgency>,
-    /// The roll-over that goes on, and to which program.
-    rolling: Cell<Option<Program>>,
-    /// Another is wanted when it is over.
-    roll_again: Cell<bool>,
+    /// Workers are being replaced, one by one.
+    rolling: Cell<bool>,
+    /// And will be again when that is over.
+    roll_again: Cell<Option<Program>>,
     /// What came of the last one.
     rolled: Cell<bool>,
     ever_ready: Cell<bool>,
@@ -80,6 +80,7 @@ impl Supervisor {
         sockets: Sockets,
         records: Rc<Records>,
         log: Log,
+        started: u64,
     ) -> Rc<Supervisor> {
         Rc::new(Supervisor {
             settings,
@@ -91,11 +92,11 @@ impl Supervisor {
             slots: RefCell::default(),
             children: RefCell::default(),
             orphans: Orphans::default(),
-            started: board::now(),
+            started,
             looked_after: Cell::new(0),
             stopping: Cell::new(Urgency::None),
-            rolling: Cell::new(None),
-            roll_again: Cell::new(false),
+            rolling: Cell::new(false),
+            roll_again: Cell::new(None),
             rolled: Cell::new(false),
             ever_ready: Cell::new(false),
             boot_failures: Cell::new(0),
@@ -279,23 +280,24 @@ impl Supervisor {
         if self.is_stopping() {
             return;
         }
-        if self.rolling.replace(Some(program)).is_some() {
-            return self.roll_again.set(true);
+        if self.rolling.get() {
+            return self.roll_again.set(Some(program));
         }
-        let rolls = self.look_after("roll-over".into(), |boss| {
-            loop {
-                boss.roll_again.set(false);
-                let program = boss.rolling.get().unwrap_or(Program::Same);
-                boss.rolled.set(boss.roll_over(program));
-                if !(boss.rolled.get() && boss.roll_again.get()) {
-                    break;
-                }
+        self.start_roll_over(program, 0);
+    }
+
+    fn start_roll_over(self: &Rc<Self>, program: Program, first: usize) {
+        self.rolling.set(true);
+        let rolls = self.look_after("roll-over".into(), move |boss| {
+            let mut next = Some((program, first));
+            while let Some((program, first)) = next {
+                boss.rolled.set(boss.roll_over(program, first));
+                next = boss.roll_again.take().map(|program| (program, 0));
             }
-            boss.rolling.set(None);
-            boss.changes.tell();
+            boss.rolling.set(false);
         });
         if let Err(error) = rolls {
-            self.rolling.set(None);
+            self.rolling.set(false);
             self.rolled.set(false);
             self.log.say(format_args!("cannot roll over: {error}"));
         }
@@ -304,7 +306,7 @@ impl Supervisor {
     /// As [`reload`](Supervisor::reload), and says what came of it.
     pub(super) fn reload_and_wait(self: &Rc<Self>, program: Program) -> Answer {
         self.reload(program);
-        self.changes.wait_until(|| self.rolling.get().is_none());
+        self.changes.wait_until(|| !self.rolling.get());
         match self.rolled.get() {
             true => Ok("all workers are replaced".into()),
             false => Err("a worker could not be replaced; the launcher's log says why".into()),
@@ -312,8 +314,13 @@ impl Supervisor {
     }
 
     /// Whether all were replaced.
-    fn roll_over(self: &Rc<Self>, program: Program) -> bool {
-        let slots = self.slots.borrow().clone();
+    fn roll_over(self: &Rc<Self>, program: Program, first: usize) -> bool {
+        let slots = self
+            .slots
+            .borrow()
+            .get(first..)
+            .unwrap_or_default()
+            .to_vec();
         self.log.say(format_args!(
             "replacing {} workers, one by one",
             slots.len()
@@ -327,9 +334,23 @@ impl Supervisor {
                     .say("the roll-over has ended: the workers that are left stay");
                 return false;
             }
+            if program == Program::New {
+                // The other slots are the new program's business.
+                let error = upgrade::execute(self);
+                self.log
+                    .say(format_args!("cannot execute the new program: {error}"));
+                slot.replace(self, Program::Same);
+                return false;
+            }
         }
         self.log.say("all workers are replaced");
         true
+    }
+
+    /// What is left to do in the new program: all workers but the first are the old one's.
+    pub(super) fn finish_upgrade(self: &Rc<Self>) {
+        self.log.say("this is the new program now");
+        self.start_roll_over(Program::Same, upgrade::FIRST + 1);
     }
 
     /// One worker more; its number.

@@ -130,6 +130,11 @@ impl Line {
         self
     }
 
+    /// A field whose value may have spaces in it; nothing can follow.
+    pub(super) fn last(self, name: &str, value: impl std::fmt::Display) -> Line {
+        self.field(name, value)
+    }
+
     pub(super) fn text(&self) -> &str {
         &self.0
     }
@@ -139,6 +144,14 @@ impl Line {
 pub(super) fn field<'a>(line: &'a str, name: &str) -> io::Result<&'a str> {
     let value = |word: &'a str| word.strip_prefix(name)?.strip_prefix('=');
     let found = line.split(' ').find_map(value);
+    found.ok_or_else(|| malformed(&format!("{line:?} has no {name}")))
+}
+
+/// The value of the last field, to the end of the line.
+pub(super) fn last<'a>(line: &'a str, name: &str) -> io::Result<&'a str> {
+    let found = line
+        .split_once(&format!(" {name}="))
+        .map(|(_, value)| value);
     found.ok_or_else(|| malformed(&format!("{line:?} has no {name}")))
 }
 
