@@ -58,7 +58,7 @@ pub(super) fn status(boss: &Supervisor) -> Status {
         None => WorkerStatus::resting(slot.id, slot.restarts()),
         Some(child) => {
             let mut status = WorkerStatus::read(slot.id, &child.record);
-            if boss.orphans.contains(slot.id) && status.state == State::Ready {
+            if boss.is_stalled(&child) && status.state == State::Ready {
                 status.state = State::Stalled;
             }
             status

@@ -17,7 +17,7 @@ use super::spawn::{Origin, Program};
 use super::supervisor::{FAILURE, MISCONFIGURED, Supervisor};
 use super::systemd::{self, Activated, ActivatedSocket};
 use super::upgrade::Inheritance;
-use super::watch;
+use super::{notify, reap, watch};
 use crate::signal::{
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, Signals,
 };
@@ -200,10 +200,13 @@ fn supervise(
     let boss = Supervisor::new(settings, origin, sockets, Rc::clone(&records), log, started);
     hear_signals(&boss)?;
     watch::start(&boss)?;
+    reap::start(&boss)?;
+    notify::start(&boss)?;
     let control_socket = commands::listen(&boss)?;
     match inheritance {
         Some(before) => {
             before.take_over(&records, &boss)?;
+            boss.wait_for_ready();
             boss.finish_upgrade();
         }
         None => {

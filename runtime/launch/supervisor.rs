@@ -44,6 +44,15 @@ pub(super) const FAILURE: u8 = 1;
 pub(super) const NEVER_READY: u8 = 3;
 pub(super) const MISCONFIGURED: u8 = 4;
 
+/// How far a launcher has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Ready,
+    Reloading,
+    Stopping,
+}
+
 /// All that the launcher's green threads share.
 pub(super) struct Supervisor {
     pub(super) settings: Settings,
@@ -68,7 +77,10 @@ pub(super) struct Supervisor {
     roll_again: Cell<Option<Program>>,
     /// What came of the last one.
     rolled: Cell<bool>,
+    /// Some worker has been ready.
     ever_ready: Cell<bool>,
+    /// All have been, at the same time.
+    all_ready: Cell<bool>,
     boot_failures: Cell<u32>,
     code: Cell<u8>,
 }
@@ -99,6 +111,7 @@ impl Supervisor {
             roll_again: Cell::new(None),
             rolled: Cell::new(false),
             ever_ready: Cell::new(false),
+            all_ready: Cell::new(false),
             boot_failures: Cell::new(0),
             code: Cell::new(SUCCESS),
         })
@@ -133,6 +146,20 @@ impl Supervisor {
             self.looked_after.set(self.looked_after.get() - 1);
         }
         spawned.map(drop)
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match () {
+            () if self.is_stopping() => Phase::Stopping,
+            () if self.rolling.get() => Phase::Reloading,
+            () if self.all_ready.get() => Phase::Ready,
+            () => Phase::Starting,
+        }
+    }
+
+    /// Whether a worker serves that does not turn.
+    pub(super) fn is_stalled(&self, child: &Child) -> bool {
+        self.orphans.contains(child.id)
     }
 
     /// Waits until each slot has had a worker that was ready, or the launcher is to end; says which.
@@ -288,6 +315,7 @@ impl Supervisor {
 
     fn start_roll_over(self: &Rc<Self>, program: Program, first: usize) {
         self.rolling.set(true);
+        self.changes.tell();
         let rolls = self.look_after("roll-over".into(), move |boss| {
             let mut next = Some((program, first));
             while let Some((program, first)) = next {

@@ -51,6 +51,8 @@ struct Shared {
     adopted: RefCell<BTreeMap<(usize, usize), OwnedFd>>,
     /// By index, those of the listeners that were handed out.
     siblings: RefCell<Vec<(usize, Rc<Siblings>)>>,
+    /// Each says how many connections a server has.
+    servers: RefCell<Vec<Box<dyn Fn() -> usize>>>,
     draining: Shutdown,
     ready: Cell<bool>,
     /// Neither where there is no launcher.
@@ -117,6 +119,7 @@ impl Worker {
             sockets: RefCell::new(sockets),
             adopted: RefCell::default(),
             siblings: RefCell::default(),
+            servers: RefCell::default(),
             draining: Shutdown::new(),
             ready: Cell::new(false),
             link,
@@ -218,6 +221,9 @@ impl Worker {
     /// As [`Server::run`].
     pub fn serve<L: Listener + 'static>(&self, server: Server<L>) -> io::Result<()> {
         let handle = server.handle();
+        let counted = handle.clone();
+        let count = Box::new(move || counted.connections());
+        self.0.servers.borrow_mut().push(count);
         let draining = self.0.draining.clone();
         let stopper = Builder::new().name("stops the server".into()).daemon(true);
         stopper.spawn(move || {
@@ -233,6 +239,15 @@ impl Worker {
     pub fn count_request(&self) {
         if let Some(record) = self.0.record {
             record.requests.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Writes down how many connections there are.
+    pub(super) fn count_connections(&self) {
+        if let Some(record) = self.0.record {
+            let servers = self.0.servers.borrow();
+            let connections: usize = servers.iter().map(|count| count()).sum();
+            record.connections.store(connections as u64, Relaxed);
         }
     }
 
