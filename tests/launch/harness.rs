@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use crate::program;
 
 /// For whatever is waited for.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-pub type Test = (&'static str, fn());
+pub(crate) type Test = (&'static str, fn());
 
 /// Runs those tests whose name contains one of the arguments, some at a time.
-pub fn run(tests: &[Test]) -> ExitCode {
+pub(crate) fn run(tests: &[Test]) -> ExitCode {
     let filters: Vec<String> = std::env::args()
         .skip(1)
         .filter(|a| !a.starts_with('-'))
@@ -59,19 +59,19 @@ pub fn run(tests: &[Test]) -> ExitCode {
 macro_rules! tests {
     ($($name:ident),* $(,)?) => {
         /// The tests of this module.
-        pub const TESTS: &[$crate::harness::Test] = &[$((stringify!($name), $name)),*];
+        pub(crate) const TESTS: &[$crate::harness::Test] = &[$((stringify!($name), $name)),*];
     };
 }
 
 /// Looks again and again until it is so.
 #[track_caller]
-pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, is_so: impl FnMut() -> bool) {
     within(LIMIT, what, is_so);
 }
 
 /// As [`eventually`], for so long.
 #[track_caller]
-pub fn within(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn within(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !is_so() {
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
@@ -80,7 +80,7 @@ pub fn within(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// A launcher in a process of its own, which is killed when this is dropped.
-pub struct Launched {
+pub(crate) struct Launched {
     child: Child,
     /// All that it and its workers have printed.
     output: std::sync::Arc<Mutex<String>>,
@@ -89,12 +89,16 @@ pub struct Launched {
 
 impl Launched {
     /// Starts it, with these environment variables.
-    pub fn start(mode: &str, variables: &[(&str, &str)]) -> Launched {
+    pub(crate) fn start(mode: &str, variables: &[(&str, &str)]) -> Launched {
         Launched::start_file(&std::env::current_exe().unwrap(), mode, variables)
     }
 
     /// The same, from another file.
-    pub fn start_file(file: &std::path::Path, mode: &str, variables: &[(&str, &str)]) -> Launched {
+    pub(crate) fn start_file(
+        file: &std::path::Path,
+        mode: &str,
+        variables: &[(&str, &str)],
+    ) -> Launched {
         let mut command = Command::new(file);
         command
             .env(program::MODE, mode)
@@ -106,7 +110,7 @@ impl Launched {
         Launched::start_command(command)
     }
 
-    pub fn start_command(mut command: Command) -> Launched {
+    pub(crate) fn start_command(mut command: Command) -> Launched {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -136,18 +140,18 @@ impl Launched {
     }
 
     /// Starts one that serves, and waits until it does.
-    pub fn serving(variables: &[(&str, &str)]) -> Launched {
+    pub(crate) fn serving(variables: &[(&str, &str)]) -> Launched {
         let launched = Launched::start("serve", variables);
         launched.addr();
         launched
     }
 
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         self.output.lock().unwrap().clone()
     }
 
     #[track_caller]
-    pub fn says(&self, words: &str) {
+    pub(crate) fn says(&self, words: &str) {
         let deadline = Instant::now() + LIMIT;
         while !self.output().contains(words) {
             assert!(
@@ -161,7 +165,7 @@ impl Launched {
 
     /// Where it listens, once it does.
     #[track_caller]
-    pub fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.says("listening on ");
         let output = self.output();
         let (_, rest) = output.split_once("listening on ").unwrap();
@@ -169,26 +173,26 @@ impl Launched {
         word.rsplit('/').next().unwrap().parse().unwrap()
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         signal(self.pid(), name);
     }
 
     /// The process ids of the workers.
-    pub fn workers(&self) -> Vec<u32> {
+    pub(crate) fn workers(&self) -> Vec<u32> {
         children(self.pid())
     }
 
-    pub fn connect(&self) -> Client {
+    pub(crate) fn connect(&self) -> Client {
         Client::connect(self.addr()).unwrap()
     }
 
     /// Waits for it to end by itself; its exit code and all that was printed.
     #[track_caller]
-    pub fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let deadline = Instant::now() + LIMIT;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -219,13 +223,13 @@ impl Drop for Launched {
     }
 }
 
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let kill = Command::new("kill").args([name, &pid.to_string()]).status();
     assert!(kill.unwrap().success(), "kill {name} {pid}");
 }
 
 /// The processes whose parent is `pid`, zombies included.
-pub fn children(pid: u32) -> Vec<u32> {
+pub(crate) fn children(pid: u32) -> Vec<u32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let list = list.unwrap_or_default();
     list.split_whitespace()
@@ -233,7 +237,7 @@ pub fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-pub fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     // A zombie is not, whose parent is somebody else by then.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")
@@ -241,35 +245,35 @@ pub fn is_alive(pid: u32) -> bool {
 }
 
 /// A client that speaks the program's language.
-pub struct Client(BufReader<TcpStream>);
+pub(crate) struct Client(BufReader<TcpStream>);
 
 impl Client {
-    pub fn connect(addr: SocketAddr) -> io::Result<Client> {
+    pub(crate) fn connect(addr: SocketAddr) -> io::Result<Client> {
         let stream = TcpStream::connect_timeout(&addr, LIMIT)?;
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_nodelay(true)?;
         Ok(Client(BufReader::new(stream)))
     }
 
-    pub fn send(&mut self, line: &str) -> io::Result<()> {
+    pub(crate) fn send(&mut self, line: &str) -> io::Result<()> {
         self.0.get_mut().write_all(format!("{line}\n").as_bytes())
     }
 
     /// A line, without its end; empty at the end.
-    pub fn receive(&mut self) -> io::Result<String> {
+    pub(crate) fn receive(&mut self) -> io::Result<String> {
         let mut line = String::new();
         self.0.read_line(&mut line)?;
         Ok(line.trim_end().to_owned())
     }
 
-    pub fn ask(&mut self, line: &str) -> io::Result<String> {
+    pub(crate) fn ask(&mut self, line: &str) -> io::Result<String> {
         self.send(line)?;
         self.receive()
     }
 
     /// Number and process id of the worker.
     #[track_caller]
-    pub fn who(&mut self) -> (usize, u32) {
+    pub(crate) fn who(&mut self) -> (usize, u32) {
         let who = self.ask("who").unwrap();
         let (id, pid) = who.split_once(' ').unwrap();
         (id.parse().unwrap(), pid.parse().unwrap())

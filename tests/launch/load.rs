@@ -16,7 +16,7 @@ crate::tests![
 ];
 
 /// Clients, each on a connection of its own per request.
-pub struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     failed: Arc<AtomicUsize>,
@@ -24,7 +24,7 @@ pub struct Load {
 }
 
 impl Load {
-    pub fn begin(addr: SocketAddr, clients: usize) -> Load {
+    pub(crate) fn begin(addr: SocketAddr, clients: usize) -> Load {
         let mut load = Load {
             stop: Arc::default(),
             answered: Arc::default(),
@@ -49,7 +49,7 @@ impl Load {
     }
 
     /// How many requests were answered, and how many failed.
-    pub fn end(self) -> (usize, usize) {
+    pub(crate) fn end(self) -> (usize, usize) {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.join().unwrap();

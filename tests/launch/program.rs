@@ -16,19 +16,19 @@ use sedge::net::TcpStream;
 use sedge::server::Server;
 
 /// What the program is to do; without it this is the test binary.
-pub const MODE: &str = "LAUNCH_TEST_MODE";
+pub(crate) const MODE: &str = "LAUNCH_TEST_MODE";
 /// Addresses, separated by spaces; one that contains a slash is a Unix socket.
-pub const BIND: &str = "LAUNCH_TEST_BIND";
+pub(crate) const BIND: &str = "LAUNCH_TEST_BIND";
 /// The number of workers.
-pub const COUNT: &str = "LAUNCH_TEST_COUNT";
+pub(crate) const COUNT: &str = "LAUNCH_TEST_COUNT";
 /// Milliseconds.
-pub const DRAIN: &str = "LAUNCH_TEST_DRAIN";
+pub(crate) const DRAIN: &str = "LAUNCH_TEST_DRAIN";
 /// Milliseconds.
-pub const HANG: &str = "LAUNCH_TEST_HANG";
+pub(crate) const HANG: &str = "LAUNCH_TEST_HANG";
 /// Requests.
-pub const RECYCLE: &str = "LAUNCH_TEST_RECYCLE";
+pub(crate) const RECYCLE: &str = "LAUNCH_TEST_RECYCLE";
 /// MiB that the launcher touches before it starts workers.
-pub const HEAP: &str = "LAUNCH_TEST_HEAP";
+pub(crate) const HEAP: &str = "LAUNCH_TEST_HEAP";
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
@@ -39,7 +39,7 @@ fn millis(name: &str) -> Option<Duration> {
 }
 
 /// The program, if this process is to be that.
-pub fn main() -> Option<ExitCode> {
+pub(crate) fn main() -> Option<ExitCode> {
     let mode = env::var(MODE).ok()?;
     if mode == "threads" {
         std::thread::spawn(|| std::thread::sleep(Duration::from_secs(60)));
