@@ -75,6 +75,10 @@ fn obey(worker: &Worker, link: &Link) {
                 worker.drain();
                 Ok(())
             }
+            Some("leave") => {
+                worker.leave();
+                Ok(())
+            }
             Some("cancel") => break,
             Some("adopt") => adopt(worker, &text, fds),
             Some("release") => wire::number(&text, "slot").map(|slot| worker.release(slot)),

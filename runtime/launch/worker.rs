@@ -55,6 +55,8 @@ struct Shared {
     servers: RefCell<Vec<Box<dyn Fn() -> usize>>>,
     draining: Shutdown,
     ready: Cell<bool>,
+    /// It will be told to drain before long.
+    leaving: Cell<bool>,
     /// Neither where there is no launcher.
     link: Option<Rc<Link>>,
     record: Option<&'static board::Slot>,
@@ -122,6 +124,7 @@ impl Worker {
             servers: RefCell::default(),
             draining: Shutdown::new(),
             ready: Cell::new(false),
+            leaving: Cell::new(false),
             link,
             record,
         }))
@@ -202,6 +205,15 @@ impl Worker {
         }
     }
 
+    /// Whether new clients are welcome: it is ready, and the launcher does not end. What a
+    /// readiness probe is to be told: it changes
+    /// [some time](super::Launcher::pre_drain_delay) before the worker drains, while it accepts
+    /// still.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.ready.get() && !self.0.leaving.get() && !self.0.draining.is_set()
+    }
+
     /// The word that this worker is to come to an end: take nothing new, finish what is begun,
     /// return from the closure.
     #[must_use]
@@ -240,6 +252,10 @@ impl Worker {
         if let Some(record) = self.0.record {
             record.requests.fetch_add(1, Relaxed);
         }
+    }
+
+    pub(super) fn leave(&self) {
+        self.0.leaving.set(true);
     }
 
     /// Writes down how many connections there are.

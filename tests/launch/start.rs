@@ -65,7 +65,7 @@ fn a_port_in_use_by_another_launcher_is_one_line_and_1() {
 
 fn a_missing_folder_for_a_unix_socket_is_one_line_and_1() {
     let path = "/nowhere/at/all";
-    let words = "cannot listen on /nowhere/at/all: No such file or directory";
+    let words = "cannot listen on unix:/nowhere/at/all: No such file or directory";
     assert_one_line("serve", &[(BIND, path)], 1, words);
 }
 
