@@ -110,9 +110,13 @@ impl Launched {
         Launched::start_command(command)
     }
 
-    pub(crate) fn start_command(mut command: Command) -> Launched {
+    pub(crate) fn start_command(command: Command) -> Launched {
+        Launched::start_command_with(command, Stdio::null())
+    }
+
+    pub(crate) fn start_command_with(mut command: Command, stdin: Stdio) -> Launched {
         command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
