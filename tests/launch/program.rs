@@ -36,6 +36,9 @@ pub(crate) const RECYCLE: &str = "LAUNCH_TEST_RECYCLE";
 /// MiB that the launcher touches before it starts workers.
 pub(crate) const HEAP: &str = "LAUNCH_TEST_HEAP";
 
+/// For a line that is on its way when the worker drains.
+const LAST_CHANCE: Duration = Duration::from_millis(200);
+
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
 }
@@ -139,9 +142,17 @@ where
 {
     let _farewell = Farewell;
     let mut lines = BufReader::new(stream).lines();
-    // An idle connection is closed when the worker is to end.
-    while let Some(Some(line)) = worker.draining().run_until_set(|| lines.next()) {
-        let line = line?;
+    let draining = worker.draining();
+    loop {
+        // When the worker is to end, a connection is closed between two lines; but one may be on
+        // its way.
+        let line = match draining.run_until_set(|| lines.next()) {
+            Some(line) => line,
+            None => sedge::timeout(LAST_CHANCE, || lines.next()).unwrap_or(None),
+        };
+        let Some(line) = line.transpose()? else {
+            return Ok(());
+        };
         let words: Vec<_> = line.split(' ').collect();
         let reply = match words[..] {
             ["who"] => format!("{} {}", worker.id(), std::process::id()),
@@ -167,8 +178,10 @@ where
         };
         worker.count_request();
         writeln!(&*stream, "{reply}")?;
+        if draining.is_set() {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// A destructor, to be seen in the output of a worker that is cancelled.
