@@ -51,6 +51,7 @@ pub(super) struct Child {
     link: Link,
     outputs: Vec<(Stream, Rc<PipeReader>)>,
     ready: Cell<bool>,
+    draining: Cell<bool>,
     exit: Cell<Option<Exit>>,
     urgency: Cell<Urgency>,
     changes: Changes,
@@ -96,6 +97,7 @@ impl Child {
             link,
             outputs,
             ready: Cell::new(false),
+            draining: Cell::new(false),
             exit: Cell::new(None),
             urgency: Cell::new(Urgency::None),
             changes,
@@ -148,11 +150,13 @@ impl Child {
 
     fn listen(&self) {
         while let Ok(Some(message)) = self.link.recv() {
-            // It may be of another version, after an upgrade, and say more.
-            if message.text == "ready" {
-                self.ready.set(true);
-                self.changes.tell();
+            match message.text.as_str() {
+                "ready" => self.ready.set(true),
+                "draining" => self.draining.set(true),
+                // It may be of another version, after an upgrade, and say more.
+                _ => {}
             }
+            self.changes.tell();
         }
     }
 
@@ -163,6 +167,11 @@ impl Child {
 
     pub(super) fn is_ready(&self) -> bool {
         self.ready.get()
+    }
+
+    /// Whether it accepts no more, by whosever wish.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
     }
 
     /// One that was ready when this launcher took it over.

@@ -15,6 +15,8 @@ crate::tests![
     term_cancels_what_takes_too_long_and_unwinds_it,
     ctrl_c_three_times_kills,
     term_to_a_worker_drains_it_and_another_comes,
+    a_worker_that_drains_by_itself_is_replaced_before_it_has_ended,
+    workers_that_end_at_once_come_with_longer_and_longer_pauses,
     a_roll_over_replaces_each_worker,
     a_worker_more_and_a_worker_fewer,
     a_removed_worker_s_queue_is_served_by_the_others,
@@ -116,6 +118,30 @@ fn term_to_a_worker_drains_it_and_another_comes() {
     assert_eq!(client.receive().unwrap(), "slept");
     let mut next = launched.connect();
     assert_ne!(next.who().1, pid);
+}
+
+fn a_worker_that_drains_by_itself_is_replaced_before_it_has_ended() {
+    let launched = Launched::serving(&[(COUNT, "1")]);
+    let mut client = launched.connect();
+    let (_, pid) = client.who();
+    client.send("sleep 2000").unwrap();
+    thread::sleep(Duration::from_millis(50));
+    signal(pid, "-TERM");
+    let begin = Instant::now();
+    assert_ne!(launched.connect().who().1, pid);
+    assert!(
+        begin.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert_eq!(client.receive().unwrap(), "slept");
+}
+
+fn workers_that_end_at_once_come_with_longer_and_longer_pauses() {
+    let launched = Launched::start("brief", &[(COUNT, "1")]);
+    launched.says("the next in 0.8 s");
+    let said = launched.output();
+    assert_eq!(said.matches("ended (exit code 0)").count(), 4, "{said}");
 }
 
 fn a_roll_over_replaces_each_worker() {
