@@ -316,7 +316,14 @@ impl Launcher {
         R: Outcome,
     {
         match door::role()? {
-            Role::Worker(link, hello) => duty::run(link, hello, serve),
+            Role::Worker(link, hello) => {
+                if wire::number::<u8>(&hello.text, "rehearses")? == 1 {
+                    if let Err(refusal) = master::rehearse(&self.settings) {
+                        return Ok(refusal.report());
+                    }
+                }
+                duty::run(link, hello, serve)
+            }
             Role::Launcher => master::run(self.settings, self.binds, self.on_ready, None),
             Role::Heir(link, hello) => {
                 let inheritance = Inheritance::read(&link, hello)?;

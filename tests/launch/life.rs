@@ -26,6 +26,7 @@ crate::tests![
     an_upgrade_keeps_the_process_and_its_sockets,
     an_upgrade_follows_a_symbolic_link,
     an_upgrade_to_what_does_not_start_changes_nothing,
+    an_upgrade_passes_workers_on_that_are_ending,
     lines_of_workers_have_their_names,
     in_this_process_term_drains,
 ];
@@ -315,6 +316,29 @@ fn an_upgrade_to_what_does_not_start_changes_nothing() {
         launched.workers().len() == 2 && !launched.workers().contains(&before.1[0])
     });
     assert_eq!(exes(addr), before.0);
+}
+
+fn an_upgrade_passes_workers_on_that_are_ending() {
+    let launched = Launched::serving(&[(COUNT, "2")]);
+    let addr = launched.addr();
+    // A worker whose slot is removed, and that has a request still.
+    let mut busy = Client::connect(addr).unwrap();
+    while busy.who().0 != 1 {
+        busy = Client::connect(addr).unwrap();
+    }
+    busy.send("sleep 1500").unwrap();
+    thread::sleep(Duration::from_millis(50));
+    launched.signal("-TTOU");
+    launched.says("removing worker 1");
+    launched.signal("-USR2");
+    launched.says("this is the new program now");
+    assert_eq!(busy.receive().unwrap(), "slept");
+    for _ in 0..32 {
+        assert_eq!(Client::connect(addr).unwrap().who().0, 0);
+    }
+    eventually("one worker is left", || launched.workers().len() == 1);
+    launched.signal("-TERM");
+    assert_eq!(launched.end().0, Some(0));
 }
 
 fn lines_of_workers_have_their_names() {
