@@ -127,6 +127,12 @@
 //! streams, nothing else. A [`Remote`] is the door between them: it is `Send`, and spawns or
 //! unparks green threads of the scheduler it came from. A [`channel::remote`] carries values.
 //!
+//! # Several cores
+//!
+//! A [`launch::Launcher`] runs the same server in one process for each core, each with a scheduler
+//! of its own, and looks after them: it starts them again, replaces them without losing a
+//! connection, and ends them in order.
+//!
 //! # The modules in reading order
 //!
 //! The source is meant to be read. A module uses only modules that stand before it:
@@ -140,6 +146,7 @@
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues |
 //! | 5 I/O | [`io`] [`fs`] [`process`] [`signal`] [`net`] [`os`] | the one retry loop, in `io` |
 //! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
+//! | 7 processes | [`launch`] | one worker process per core, supervised |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -195,6 +202,9 @@ pub mod os;
 pub mod generator;
 pub mod pool;
 pub mod server;
+
+// Floor 7, processes.
+pub mod launch;
 
 pub use blocking::blocking;
 pub use scheduler::{Blocked, Deadlock, HeldBy, Policy, Role, State, Stuck};

@@ -93,7 +93,7 @@ use self::dump::Dumps;
 pub(crate) use self::dump::dump;
 pub(crate) use self::fork::generation as fork_generation;
 use self::inbox::Inbox;
-pub(crate) use self::inbox::{Door, Flag, Message};
+pub(crate) use self::inbox::{Door, Flag, Message, restore_errno};
 pub(crate) use self::interrupt::{Interrupt, Level};
 pub use self::policy::Policy;
 use self::policy::RunQueue;
