@@ -79,7 +79,7 @@ fn measure() -> io::Result<()> {
     Ok(())
 }
 
-// ---- a handler that computes ---------------------------------------------------------------------
+// ---- a handler that computes --------------------------------------------------------------------
 
 /// Nanoseconds for an answer, in each round.
 fn answers(peer: &str, workers: &str, work: &str) -> io::Result<Vec<f64>> {
@@ -207,7 +207,7 @@ fn tokio_serve(workers: usize, work: u64) -> io::Result<()> {
     })
 }
 
-// ---- the start of a worker -----------------------------------------------------------------------
+// ---- the start of a worker ----------------------------------------------------------------------
 
 /// Nanoseconds for each start.
 fn starts(peer: &str, heap: &str) -> io::Result<Vec<f64>> {
