@@ -79,6 +79,11 @@
 //! takes a line and answers: `status` (a table), `metrics` (for Prometheus), `reload`, `upgrade`,
 //! `stop`, `add`, `remove`, `kill ID`. `cargo run --example sedgectl -- status` asks it.
 //!
+//! # More
+//!
+//! `docs/launcher.md` of the repository draws how this works, and has a unit for systemd, a manifest
+//! for Kubernetes, and what to do when a worker hangs.
+//!
 //! # What it does not do
 //!
 //! It does not daemonise, drop privileges or write log files: systemd and its like do. It has no
