@@ -79,6 +79,11 @@
 //! takes a line and answers: `status` (a table), `metrics` (for Prometheus), `reload`, `upgrade`,
 //! `stop`, `add`, `remove`, `kill ID`. `cargo run --example sedgectl -- status` asks it.
 //!
+//! # More
+//!
+//! `docs/launcher.md` of the repository draws how this works, and has a unit for systemd, a manifest
+//! for Kubernetes, and what to do when a worker hangs.
+//!
 //! # What it does not do
 //!
 //! It does not daemonise, drop privileges or write log files: systemd and its like do. It has no
@@ -218,7 +223,9 @@ impl Launcher {
     }
 
     /// How long workers may finish what is begun, after `TERM` or `QUIT` and when they are
-    /// replaced. Default: 25 s, which is below the 30 s after which Kubernetes kills.
+    /// replaced. Default: 25 s. What ends this process must allow that, the
+    /// [`pre_drain_delay`](Launcher::pre_drain_delay) and 2 s for destructors: systemd is asked for
+    /// the time, Kubernetes needs a `terminationGracePeriodSeconds` of more than its 30 s.
     pub fn drain_timeout(mut self, limit: Duration) -> Launcher {
         self.settings.drain_timeout = limit;
         self

@@ -399,3 +399,33 @@ fn sedgectl_says_what_is_wrong() {
         );
     }
 }
+
+/// Those lines of a piece of a diff that are in one of its files.
+fn side(piece: &[&str], not_there: char) -> String {
+    let lines = piece.iter().filter(|line| !line.starts_with(not_there));
+    lines.map(|line| format!("{}\n", &line[1..])).collect()
+}
+
+#[test]
+fn the_launcher_s_text_shows_what_makes_echo_run_on_all_cores() {
+    let read = |path: &str| {
+        std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let (one, cores) = (read("examples/echo.rs"), read("examples/echo_cores.rs"));
+    let text = read("docs/launcher.md");
+    let diff = text.split("```diff\n").nth(1).unwrap();
+    let diff: Vec<_> = diff.split("```").next().unwrap().lines().collect();
+    assert!(one.contains(&side(&diff, '+')));
+    assert!(cores.contains(&side(&diff, '-')));
+}
+
+#[test]
+fn echo_on_all_cores_answers_and_ends_when_told() {
+    let mut echo = Example::start("echo_cores", &["127.0.0.1:0"]);
+    let mut client = echo.connect();
+    client.write_all(b"hello, cores\n").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut client), "hello, cores\n");
+    echo.terminate();
+    assert_eq!(echo.exit_code(), Some(0));
+}

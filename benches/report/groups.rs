@@ -22,7 +22,7 @@ pub(crate) struct Group {
     pub(crate) size: &'static str,
 }
 
-pub(crate) const GROUPS: [Group; 12] = [
+pub(crate) const GROUPS: [Group; 14] = [
     Group {
         name: "switch",
         title: "Letting another one run",
@@ -142,5 +142,25 @@ pub(crate) const GROUPS: [Group; 12] = [
         limit: Some("kernel"),
         limit_size: None,
         size: "parked",
+    },
+    Group {
+        name: "launch",
+        title: "A handler that computes for a millisecond",
+        what: "time for one answer, with so many workers or OS threads",
+        source: "launch",
+        unit: Unit::Time,
+        limit: Some("std"),
+        limit_size: None,
+        size: "workers",
+    },
+    Group {
+        name: "launch-start",
+        title: "Starting a worker process",
+        what: "until it is ready, from a launcher with so many MiB of touched heap",
+        source: "launch",
+        unit: Unit::Time,
+        limit: Some("std"),
+        limit_size: None,
+        size: "MiB",
     },
 ];

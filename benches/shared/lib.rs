@@ -20,7 +20,7 @@ use criterion::{BenchmarkGroup, Criterion};
 
 pub use load::Load;
 pub use record::{criterion_folder, record, record_beside};
-pub use server::{Server, pin_to_last_core};
+pub use server::{Server, pin_to_first_cores, pin_to_last_core};
 
 /// The benchmarks of one group.
 pub type Group<'a> = BenchmarkGroup<'a, WallTime>;

@@ -27,15 +27,23 @@ impl Server {
     ///
     /// If it does not start, or prints something else.
     pub fn start(program: &str, arguments: &[&str]) -> io::Result<Server> {
-        let cores = cores()?;
-        pin(cores[0])?;
-        let process = Command::new(program)
+        pin_to_first_cores(1)?;
+        let server = Server::start_unpinned(program, arguments);
+        pin_to_last_core()?;
+        server
+    }
+
+    /// As [`start`](Server::start), with all cores for both of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Server::start).
+    pub fn start_unpinned(program: &str, arguments: &[&str]) -> io::Result<Server> {
+        let mut process = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .spawn();
-        pin_to_last_core()?;
-        let mut process = process?;
+            .spawn()?;
         let mut line = String::new();
         if let Some(output) = process.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
@@ -145,11 +153,23 @@ fn cores() -> io::Result<Vec<usize>> {
 /// If the kernel refuses.
 pub fn pin_to_last_core() -> io::Result<()> {
     let cores = cores()?;
-    pin(cores[cores.len() - 1])
+    pin(&cores[cores.len() - 1..])
 }
 
-fn pin(core: usize) -> io::Result<()> {
+/// Keeps this OS thread, and those it starts from now on, on the first `count` cores.
+///
+/// # Errors
+///
+/// If the kernel refuses.
+pub fn pin_to_first_cores(count: usize) -> io::Result<()> {
+    let cores = cores()?;
+    pin(&cores[..count.min(cores.len())])
+}
+
+fn pin(cores: &[usize]) -> io::Result<()> {
     let mut only = CpuSet::new();
-    only.set(core);
+    for &core in cores {
+        only.set(core);
+    }
     Ok(sched_setaffinity(None, &only)?)
 }
