@@ -1,7 +1,10 @@
-//! An HTTP/1.1 server: one green thread per connection, in the plain words of blocking code.
+//! An HTTP/1.1 server: one green thread per connection, in the plain words of blocking code, and one
+//! process per core.
 //!
 //! ```text
 //! cargo run --release --example http                    # or -- --addr 127.0.0.1:0
+//!     --workers N        # N processes in place of one per core
+//!     --no-launcher      # in this process, for a debugger
 //!
 //! curl -i http://127.0.0.1:8080/                        # Hello, World!
 //! curl -i http://127.0.0.1:8080/delay/500               # after half a second
@@ -13,8 +16,9 @@
 //! A connection is a loop: wait for bytes, answer every request in them, send the answers in one
 //! write. Limits: a head of 16 KiB and 64 fields within 10 s of its first byte, a body of 1 MiB
 //! within 30 s, 10 s for a client to make room for more of an answer, 60 s for an idle connection.
-//! Ctrl-C closes idle connections at once and gives requests 5 s to be answered; a second one does
-//! not wait.
+//! Ctrl-C closes idle connections and gives requests 5 s to be answered; a second one does not wait.
+//! `kill -HUP` replaces the workers, `kill -USR2` the program, and no client notices: a connection
+//! is closed between two requests, when it has been quiet for a moment or with the last answer.
 //!
 //! What HTTP demands is in `http/message.rs`, which knows no sockets.
 
@@ -22,13 +26,12 @@
 mod message;
 
 use std::io::{self, Read, Write};
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use sedge::net::{Shutdown, TcpListener, TcpStream};
+use sedge::launch::{Launcher, Worker, Workers};
+use sedge::net::{Shutdown, TcpStream};
 use sedge::server::{self, Server};
-use sedge::signal::{SIGINT, SIGTERM, Signals};
-use sedge::thread;
 
 use message::{BUFFER, Framing, Input, Parsed, Request, Route, Status};
 
@@ -36,49 +39,55 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 const BODY_TIME: Duration = Duration::from_secs(30);
 const WRITE_TIME: Duration = Duration::from_secs(10);
 const IDLE_TIME: Duration = Duration::from_secs(60);
-const STOP_TIME: Duration = Duration::from_secs(5);
 const FAREWELL_TIME: Duration = Duration::from_secs(1);
+/// How long an idle connection may still begin a request when the worker ends: one may be on its
+/// way.
+const LAST_CHANCE: Duration = Duration::from_millis(250);
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let addr = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => "127.0.0.1:8080",
-        ["--addr", addr] => addr,
-        _ => {
-            eprintln!("usage: http [--addr HOST:PORT]");
-            return ExitCode::FAILURE;
+fn main() -> io::Result<ExitCode> {
+    let mut addr = "127.0.0.1:8080".to_owned();
+    let mut workers = Workers::PerCore;
+    let mut in_this_process = false;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match (argument.as_str(), &mut arguments) {
+            ("--no-launcher", _) => in_this_process = true,
+            ("--addr", rest) => match rest.next() {
+                Some(said) => addr = said,
+                None => return Ok(usage()),
+            },
+            ("--workers", rest) => match rest.next().and_then(|said| said.parse().ok()) {
+                Some(count) => workers = Workers::Exactly(count),
+                None => return Ok(usage()),
+            },
+            _ => return Ok(usage()),
         }
-    };
-    match sedge::run(|| serve(addr)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("http: cannot listen on {addr}: {error}");
-            ExitCode::FAILURE
-        }
+    }
+    let launcher = Launcher::new()
+        .bind(addr)
+        .workers(workers)
+        .on_ready(|addrs| println!("listening on http://{}", addrs[0]));
+    if in_this_process {
+        launcher.run_here(serve)
+    } else {
+        launcher.run(serve)
     }
 }
 
-/// Serves until Ctrl-C, and then until the last connection has ended.
-fn serve(addr: &str) -> io::Result<()> {
-    let listener = TcpListener::bind(addr)?;
-    let signals = Signals::new([SIGINT, SIGTERM])?;
-    println!("listening on http://{}", listener.local_addr()?);
-    let server = Server::with_connection(listener, |stream, connection| {
-        Connection::new(stream, connection.stopping().clone())?.run();
+fn usage() -> ExitCode {
+    eprintln!("usage: http [--addr HOST:PORT] [--workers N] [--no-launcher]");
+    ExitCode::FAILURE
+}
+
+/// Serves until this worker is to end, and then until the last connection has ended.
+fn serve(worker: Worker) -> io::Result<()> {
+    let counter = worker.clone();
+    let server = Server::with_connection(worker.listener(0), move |stream, connection| {
+        let stopping = connection.stopping().clone();
+        Connection::new(stream, stopping, counter.clone())?.run();
         io::Result::Ok(())
     });
-    let server = server
-        .on_error(|failure| eprintln!("http: {failure}"))
-        .start()?;
-    signals.recv()?;
-    // Nobody waits for this one to end.
-    thread::Builder::new().daemon(true).spawn(move || {
-        if signals.recv().is_ok() {
-            process::exit(1);
-        }
-    })?;
-    server.shutdown(STOP_TIME);
-    Ok(())
+    worker.serve(server.on_error(|failure| eprintln!("http: {failure}")))
 }
 
 /// Why a connection ends.
@@ -109,10 +118,15 @@ struct Connection {
     /// Answers that are not written yet.
     output: Vec<u8>,
     stopping: server::Shutdown,
+    worker: Worker,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, stopping: server::Shutdown) -> io::Result<Connection> {
+    fn new(
+        stream: TcpStream,
+        stopping: server::Shutdown,
+        worker: Worker,
+    ) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(IDLE_TIME))?;
         stream.set_write_timeout(Some(WRITE_TIME))?;
@@ -121,17 +135,23 @@ impl Connection {
             input: Input::default(),
             output: Vec::new(),
             stopping,
+            worker,
         })
     }
 
     fn run(mut self) {
         let stopping = self.stopping.clone();
-        // Ctrl-C unwinds from this `fill`, where the connection is idle, and from nowhere else.
-        while let Some(Ok(())) = stopping.run_until_set(|| self.fill()) {
-            if let Err(end) = self.answer_all() {
+        // The end unwinds from this `fill`, where the connection is idle, and from nowhere else.
+        while let Some(filled) = stopping.run_until_set(|| self.fill()) {
+            if let Err(end) = filled.and_then(|()| self.answer_all()) {
                 return self.hang_up(end);
             }
         }
+        let end = match sedge::timeout(LAST_CHANCE, || self.fill()) {
+            Ok(filled) => filled.and_then(|()| self.answer_all()),
+            Err(_) => Ok(()),
+        };
+        self.hang_up(end.err().unwrap_or(End::Done));
     }
 
     /// Answers what has come, in order, and writes the answers.
@@ -164,6 +184,7 @@ impl Connection {
                 (message::OK, &b"Hello, at last!\n"[..])
             }
         };
+        self.worker.count_request();
         request.keep_alive &= !self.stopping.is_set();
         request.answer(status, body, &mut self.output);
         Ok(())

@@ -206,6 +206,12 @@ pub(crate) fn is_running() -> bool {
     !RUNNING.get().is_null()
 }
 
+/// An address on the stack of the running coroutine, or zero. Async-signal-safe: a handler learns
+/// whom it has interrupted.
+pub(crate) fn running_address() -> usize {
+    RUNNING.get().addr()
+}
+
 /// Suspends the running coroutine until it is resumed, and says how.
 ///
 /// # Panics

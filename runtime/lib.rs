@@ -140,6 +140,7 @@
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues |
 //! | 5 I/O | [`io`] [`fs`] [`process`] [`signal`] [`net`] [`os`] | the one retry loop, in `io` |
 //! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
+//! | 7 processes | [`launch`] | one worker process per core, supervised |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -195,6 +196,9 @@ pub mod os;
 pub mod generator;
 pub mod pool;
 pub mod server;
+
+// Floor 7, processes.
+pub mod launch;
 
 pub use blocking::blocking;
 pub use scheduler::{Blocked, Deadlock, HeldBy, Policy, Role, State, Stuck};

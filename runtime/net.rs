@@ -15,6 +15,7 @@
 //! * Names are looked up on the [`blocking`](crate::blocking()) pool.
 
 mod addr;
+pub(crate) mod adoption;
 pub(crate) mod shared;
 pub(crate) mod socket;
 mod tcp;

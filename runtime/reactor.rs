@@ -274,6 +274,18 @@ impl<K: Copy + Eq> Reactor<K> {
         self.source(key).map(Source::events)
     }
 
+    /// Hands out those who wait to read, as an event would: what they wait for may have come in
+    /// another way. False for a stale key.
+    pub(crate) fn announce(&mut self, key: SourceKey, mut wake: impl FnMut(K)) -> bool {
+        let Some(source) = self.source(key) else {
+            return false;
+        };
+        source.events += 1;
+        let woken = source.readers.drain(&mut wake);
+        self.waiting -= woken;
+        true
+    }
+
     /// Takes a batch of events, waiting for the first one at most `timeout` (`None`: for ever), and
     /// hands out the waiters they concern. Returns how many events there were, and whether one of
     /// them was the waker's.

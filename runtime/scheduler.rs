@@ -90,7 +90,7 @@ pub(crate) use self::clock::Nanos;
 pub(crate) use self::current::{try_with, with};
 pub(crate) use self::fork::generation as fork_generation;
 use self::inbox::Inbox;
-pub(crate) use self::inbox::{Door, Flag, Message};
+pub(crate) use self::inbox::{Door, Flag, Message, restore_errno};
 pub(crate) use self::interrupt::{Interrupt, Level};
 pub use self::policy::Policy;
 use self::policy::RunQueue;

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -331,4 +332,70 @@ fn every_item_that_is_produced_is_consumed_once() {
     let mut items: Vec<u32> = lines.iter().filter_map(item).collect();
     items.sort_unstable();
     assert!(items.into_iter().eq(0..20));
+}
+
+/// What `sedgectl` makes of an answer: its output, its error text, and whether it was content.
+fn sedgectl(arguments: &[&str], answer: Option<&'static str>) -> (String, String, bool) {
+    let name = format!(
+        "sedgectl-{}-{}.sock",
+        std::process::id(),
+        arguments.join("-")
+    );
+    let path = std::env::temp_dir().join(name);
+    let launcher = UnixListener::bind(&path).unwrap();
+    let expected = format!("{}\n", arguments.join(" "));
+    let launcher = thread::spawn(move || {
+        let (mut client, _) = launcher.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&client).read_line(&mut line).unwrap();
+        assert_eq!(line, expected);
+        client.write_all(answer.unwrap_or("").as_bytes()).unwrap();
+    });
+    let mut command = example("sedgectl");
+    let output = command.args(arguments).arg("--socket").arg(&path).output();
+    launcher.join().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(stdout), text(stderr), status.success())
+}
+
+#[test]
+fn sedgectl_prints_what_the_launcher_answers() {
+    let (stdout, stderr, done) = sedgectl(&["status"], Some("ok\nlauncher 1\nID\n"));
+    assert_eq!(
+        (stdout.as_str(), stderr.as_str(), done),
+        ("launcher 1\nID\n", "", true)
+    );
+    let (stdout, stderr, done) = sedgectl(&["kill", "9"], Some("error: there is no worker 9\n"));
+    let expected = ("", "sedgectl: there is no worker 9\n", false);
+    assert_eq!((stdout.as_str(), stderr.as_str(), done), expected);
+}
+
+#[test]
+fn sedgectl_says_what_is_wrong() {
+    let (_, stderr, done) = sedgectl(&["add"], None);
+    assert!(
+        !done && stderr.contains("gone away without an answer"),
+        "{stderr}"
+    );
+    for (arguments, expected) in [
+        (
+            &["status", "--socket", "/nowhere/x"][..],
+            "no launcher listens at /nowhere/x",
+        ),
+        (&["status", "--socket"], "--socket needs a path"),
+        (&[], "usage: sedgectl status|"),
+    ] {
+        let output = example("sedgectl").args(arguments).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && stderr.contains(expected),
+            "{stderr}"
+        );
+    }
 }

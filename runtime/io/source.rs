@@ -195,6 +195,24 @@ impl<T: AsFd> Source<T> {
         }
     }
 
+    /// Where it is registered, from now on: the scheduler's number and the key there.
+    pub(crate) fn place(&self) -> io::Result<(u64, SourceKey)> {
+        scheduler::with(|scheduler| {
+            let key = self.registration.key(scheduler);
+            let key = match key {
+                Some(key) => key,
+                None => self.registration.register(self.io.as_fd(), scheduler)?,
+            };
+            Ok((scheduler.number(), key))
+        })
+    }
+
+    /// Waits for the next event of reading, whether or not it can be read from already.
+    pub(crate) fn wait_event(&self) -> io::Result<()> {
+        let mut limit = Limit::new(None);
+        self.wait(Direction::Read, &mut limit, None).map(drop)
+    }
+
     /// The loop for reading from a TCP stream, where a read of less than `room` bytes has emptied
     /// the socket. Not for datagrams and peeks, where that says nothing, nor for Unix sockets,
     /// where a read also ends where descriptors were sent along.

@@ -19,7 +19,7 @@ macro_rules! socket_methods {
         /// Another handle to the same socket. What is set on one holds for both, `set_nonblocking`
         /// and the time limits included.
         pub fn try_clone(&self) -> io::Result<Self> {
-            Ok(Self(self.0.try_clone(<$std>::try_clone)?))
+            Ok(Self(self.0.try_clone(|io| io.try_clone())?))
         }
 
         /// Whether calls that would wait fail at once with [`io::ErrorKind::WouldBlock`]. At first
@@ -139,7 +139,7 @@ macro_rules! socket_traits {
         /// A std clone that stays behind is in non-blocking mode from then on.
         impl From<$std> for $ours {
             fn from(io: $std) -> $ours {
-                $ours($crate::net::socket::Socket::adopt(io))
+                $ours($crate::net::socket::Socket::adopt(io.into()))
             }
         }
 
@@ -149,7 +149,7 @@ macro_rules! socket_traits {
         /// OS thread.
         impl From<$ours> for $std {
             fn from(socket: $ours) -> $std {
-                socket.0.surrender()
+                socket.0.surrender().into()
             }
         }
 

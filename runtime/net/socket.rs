@@ -23,7 +23,7 @@ use rustix::net::{
 
 use crate::io::Source;
 use crate::io::source::Patience;
-use crate::reactor::Direction;
+use crate::reactor::{Direction, SourceKey};
 use crate::scheduler::{self, Nanos, Scheduler};
 use crate::stats::Reason;
 use crate::thread;
@@ -49,6 +49,9 @@ pub(crate) struct Socket<T: AsFd> {
     /// In the place of `mode`, once there is a clone.
     shared: OnceCell<Rc<Mode>>,
 }
+
+/// A connection and who has made it.
+pub(crate) type Accepted = (OwnedFd, Option<SocketAddrAny>);
 
 /// What the user has set. `None` is no limit.
 #[derive(Clone, Default)]
@@ -109,6 +112,11 @@ impl<T: AsFd> Socket<T> {
             let _ = ioctl_fionbio(&self.source, false);
         }
         self.source.into_inner()
+    }
+
+    /// Where it is registered; see [`Source::place`].
+    pub(crate) fn place(&self) -> io::Result<(u64, SourceKey)> {
+        self.source.place()
     }
 
     /// The std socket, for calls that cannot wait.
@@ -189,14 +197,17 @@ impl<T: AsFd> Socket<T> {
         self.try_with_pauses(self.patience(Direction::Write), op)
     }
 
-    /// Takes a connection. Those that broke while they were queued are passed over. While the
-    /// process or the system is out of descriptors or memory it waits, longer each time: an error
-    /// would end most servers, and the queued connection makes the listener look ready, so that a
-    /// retry would spin.
-    pub(crate) fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    /// Takes a connection by `accept`, which is [`accept_sound`] or stands on it. While the process
+    /// or the system is out of descriptors or memory it waits, longer each time: an error would end
+    /// most servers, and the queued connection makes the listener look ready, so that a retry would
+    /// spin.
+    pub(crate) fn accept(
+        &self,
+        mut accept: impl FnMut(&T) -> io::Result<Accepted>,
+    ) -> io::Result<Accepted> {
         let mut pause = FIRST_BACKOFF;
         loop {
-            let error = match self.receive(|listener| accept_sound(listener)) {
+            let error = match self.receive(&mut accept) {
                 Err(error) if is_exhaustion(&error) => error,
                 result => return result,
             };
@@ -292,10 +303,10 @@ pub(crate) fn stream<T: AsFd + From<OwnedFd>>(family: AddressFamily) -> io::Resu
 }
 
 /// Accepts the first connection that is not broken; accept(2) lists the errors of those that are.
-fn accept_sound(listener: impl AsFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+pub(crate) fn accept_sound(listener: &impl AsFd) -> io::Result<Accepted> {
     let mut broken = 0;
     loop {
-        match acceptfrom_with(&listener, FLAGS) {
+        match acceptfrom_with(listener, FLAGS) {
             Err(
                 Errno::INTR
                 | Errno::CONNABORTED
@@ -314,7 +325,7 @@ fn accept_sound(listener: impl AsFd) -> io::Result<(OwnedFd, Option<SocketAddrAn
 }
 
 /// Whether there were too few descriptors, or too little memory.
-fn is_exhaustion(error: &io::Error) -> bool {
+pub(super) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)

@@ -3,11 +3,13 @@
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::iter::FusedIterator;
 use std::net;
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::net::AddressFamily;
 
 use super::addr::{self, ToSocketAddrs};
+use super::adoption::{self, Listening, Siblings};
 use super::shared::{delegate, limit_methods, read_and_write, socket_methods, socket_traits};
 use super::socket::{self, Socket};
 use super::{Shutdown, SocketAddr};
@@ -136,7 +138,7 @@ socket_traits!(TcpStream, net::TcpStream);
 /// })
 /// # }
 /// ```
-pub struct TcpListener(Socket<net::TcpListener>);
+pub struct TcpListener(Socket<Listening>);
 
 impl TcpListener {
     /// Listens on the first of the addresses that can be bound, with `SO_REUSEADDR`. Port 0 is any
@@ -147,7 +149,17 @@ impl TcpListener {
     /// That of the last address, if none can be bound.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
         let listener = net::TcpListener::bind(addr::all(addr)?.as_slice())?;
-        Ok(TcpListener(Socket::from_blocking(listener)?))
+        Ok(TcpListener(Socket::from_blocking(listener.into())?))
+    }
+
+    /// A listener that the launcher holds too, and by what it is told to accept from the sockets of
+    /// its siblings as well. Its clones are told with it.
+    pub(crate) fn with_siblings(
+        listener: net::TcpListener,
+    ) -> io::Result<(TcpListener, Rc<Siblings>)> {
+        let siblings = Rc::new(Siblings::default());
+        let listening = Listening::new(listener, Rc::clone(&siblings));
+        Ok((TcpListener(Socket::from_blocking(listening)?), siblings))
     }
 
     /// Waits for a connection.
@@ -156,7 +168,7 @@ impl TcpListener {
     /// out of descriptors or memory it waits, and tries again with growing pauses; after
     /// [`set_nonblocking`](TcpListener::set_nonblocking) it fails instead.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, addr) = self.0.accept()?;
+        let (fd, addr) = adoption::accept(&self.0)?;
         let stream = net::TcpStream::from(fd);
         let addr = match addr.map(SocketAddr::try_from) {
             Some(Ok(addr)) => addr,

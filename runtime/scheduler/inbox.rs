@@ -191,7 +191,8 @@ impl Door {
     }
 }
 
-fn restore_errno(errno: i32) {
+/// For signal handlers, which must leave it as it was.
+pub(crate) fn restore_errno(errno: i32) {
     // SAFETY: returns the address of this OS thread's errno, and has no obligations.
     let place = unsafe { libc::__errno_location() };
     // SAFETY: the address is valid for this OS thread, which is us.

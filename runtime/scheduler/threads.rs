@@ -15,7 +15,7 @@ use super::report::{Deadlock, State};
 use super::table::{Label, Record, Table, ThreadId};
 use super::{Alarm, Ready, Scheduler};
 use crate::coroutine::{self, Coroutine, Resume};
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, SourceKey};
 use crate::stack::Class;
 use crate::stats::{Reason, Stats};
 use crate::timer::TimerId;
@@ -303,6 +303,18 @@ impl Scheduler {
         self.limits -= usize::from(self.timers.cancel(timer).is_some());
     }
 
+    /// Wakes those who wait to read from a source, as an event would. False for a stale key.
+    pub(crate) fn announce(&mut self, key: SourceKey) -> bool {
+        let Scheduler {
+            table,
+            ready,
+            stats,
+            reactor,
+            ..
+        } = self;
+        reactor.announce(key, |id| wake(table, ready, stats, id))
+    }
+
     pub(crate) fn reactor(&mut self) -> &mut Reactor<ThreadId> {
         &mut self.reactor
     }
@@ -320,6 +332,11 @@ impl Scheduler {
             yields,
             ..self.stats
         }
+    }
+
+    /// How many green threads are ready to run, and how many there are, with the one that asks.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (self.ready.len(), self.table.len())
     }
 
     /// An `accept` waits because the system is out of something.

@@ -10,6 +10,7 @@
 use std::fmt::{self, Write};
 use std::io;
 use std::mem::MaybeUninit;
+use std::panic::Location;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
@@ -178,10 +179,9 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     let sent = unsafe { &*info };
     // SAFETY: the signal is SIGSEGV, for which the address field is set.
     let address = unsafe { sent.si_addr() } as usize;
-    match overflowed(address) {
-        Some((label, name, size)) => {
-            let name = name_in(&name[..label.name_len.min(NAME_BYTES)]);
-            report(&label, name.unwrap_or("<unnamed>"), size);
+    match Owner::at(address).filter(|owner| owner.offset < guard_size()) {
+        Some(owner) => {
+            report(&owner);
             // SAFETY: async-signal-safe, and has no obligations.
             unsafe { libc::abort() }
         }
@@ -189,24 +189,65 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     }
 }
 
-/// Label, name and usable size of the slot whose guard holds `address`.
-fn overflowed(address: usize) -> Option<(Label, Name, usize)> {
-    for entry in &WATCHED {
-        let start = entry.start.load(Ordering::Acquire);
-        let len = entry.len.load(Ordering::Relaxed);
+/// Whose stack an address is on: what the label says. Found and printed async-signal-safely.
+pub(crate) struct Owner {
+    label: Label,
+    name: Name,
+    /// Usable bytes of the stack.
+    size: usize,
+    /// Where in its slot the address is; the guard comes first.
+    offset: usize,
+}
+
+impl Owner {
+    /// Of the slot that holds `address`, which a coroutine has run on; none if there is no such.
+    pub(crate) fn at(address: usize) -> Option<Owner> {
+        WATCHED.iter().find_map(|entry| entry.owner(address))
+    }
+
+    /// Where it was spawned or made.
+    pub(crate) fn spawned_at(&self) -> Option<&'static Location<'static>> {
+        self.label.spawned_at
+    }
+
+    fn name(&self) -> &str {
+        let name = name_in(&self.name[..self.label.name_len.min(NAME_BYTES)]);
+        name.unwrap_or("<unnamed>")
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `green thread 'name' (#7)`
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.label.id == GENERATOR {
+            write!(f, "generator '{}'", self.name())
+        } else {
+            write!(f, "green thread '{}' (#{})", self.name(), self.label.id)
+        }
+    }
+}
+
+impl Watched {
+    fn owner(&self, address: usize) -> Option<Owner> {
+        let start = self.start.load(Ordering::Acquire);
+        let len = self.len.load(Ordering::Relaxed);
         if start == 0 || !(start..start + len).contains(&address) {
-            continue;
-        }
-        let stride = entry.stride.load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
-        if entry.start.load(Ordering::Relaxed) != start {
-            // Another OS thread gave the entry up meanwhile: it was not for this address.
-            continue;
-        }
-        let slot = address - (address - start) % stride;
-        if address - slot >= guard_size() {
             return None;
         }
+        let stride = self.stride.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        if self.start.load(Ordering::Relaxed) != start {
+            // Another OS thread gave the entry up meanwhile: it was not for this address.
+            return None;
+        }
+        let offset = (address - start) % stride;
+        let slot = address - offset;
         let index = (slot - start) / stride;
         let label = (slot + depth(stride, index) + CONTROL_SIZE) as *const Label;
         let name = (label as usize + size_of::<Label>()) as *const Name;
@@ -216,31 +257,30 @@ fn overflowed(address: usize) -> Option<(Label, Name, usize)> {
         let label = unsafe { label.read_volatile() };
         // SAFETY: as above, and any bytes are a name.
         let name = unsafe { name.read_volatile() };
-        return Some((label, name, stride - guard_size()));
+        Some(Owner {
+            label,
+            name,
+            size: stride - guard_size(),
+            offset,
+        })
     }
-    None
 }
 
-fn report(label: &Label, name: &str, size: usize) {
-    let mut text = Text {
-        bytes: [0; 1024],
-        len: 0,
-    };
-    let (made, advice) = if label.id == GENERATOR {
-        let _ = write!(text, "\ngenerator '{name}'");
+fn report(owner: &Owner) {
+    let mut text = Text::new();
+    let (made, advice) = if owner.label.id == GENERATOR {
         ("made", "sedge::generator::Builder::stack_size")
     } else {
-        let _ = write!(text, "\ngreen thread '{name}' (#{})", label.id);
         let advice = "sedge::thread::Builder::stack_size or sedge::Config::stack_size";
         ("spawned", advice)
     };
-    let _ = writeln!(text, " has overflowed its stack of {} KiB", size >> 10);
-    if let Some(place) = label.spawned_at {
+    let size = owner.size >> 10;
+    let _ = writeln!(text, "\n{owner} has overflowed its stack of {size} KiB");
+    if let Some(place) = owner.spawned_at() {
         let _ = writeln!(text, "{made} at {place}");
     }
     let _ = writeln!(text, "ask for more with {advice}");
-    // SAFETY: the pointer and length are those of a live buffer.
-    unsafe { libc::write(libc::STDERR_FILENO, text.bytes.as_ptr().cast(), text.len) };
+    text.print();
 }
 
 /// Hands the signal to whoever had it before.
@@ -267,9 +307,28 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
 }
 
 /// A text buffer that needs no allocator; what does not fit is cut.
-struct Text {
+pub(crate) struct Text {
     bytes: [u8; 1024],
     len: usize,
+}
+
+impl Text {
+    pub(crate) const fn new() -> Text {
+        Text {
+            bytes: [0; 1024],
+            len: 0,
+        }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Writes it to standard error.
+    pub(crate) fn print(&self) {
+        // SAFETY: the pointer and length are those of a live buffer.
+        unsafe { libc::write(libc::STDERR_FILENO, self.bytes.as_ptr().cast(), self.len) };
+    }
 }
 
 impl fmt::Write for Text {

@@ -8,7 +8,7 @@ use rustix::net::SocketAddrUnix;
 
 use super::{SocketAddr, UnixStream};
 use crate::net::shared::{delegate, socket_methods, socket_traits};
-use crate::net::socket::Socket;
+use crate::net::socket::{Socket, accept_sound};
 
 /// A socket that accepts Unix connections, as [`std::os::unix::net::UnixListener`].
 pub struct UnixListener(Socket<net::UnixListener>);
@@ -29,7 +29,7 @@ impl UnixListener {
     /// Waits for a connection. As [`TcpListener::accept`](crate::net::TcpListener::accept) it waits
     /// when the process is out of descriptors.
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (fd, addr) = self.0.accept()?;
+        let (fd, addr) = self.0.accept(accept_sound)?;
         let stream = net::UnixStream::from(fd);
         let is_unnamed = addr
             .is_none_or(|addr| SocketAddrUnix::try_from(addr).is_ok_and(|addr| addr.is_unnamed()));

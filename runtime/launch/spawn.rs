@@ -1,0 +1,124 @@
+//! Starting a worker: the same program once more, with the line to the launcher as its standard
+//! input.
+//!
+//! Nothing is set between fork and exec, so std takes the way of `posix_spawn`, which does not copy
+//! the launcher's page tables: about a millisecond, however large the launcher is. What a worker
+//! must know and have is in the first message on the line, which is sent before it is started.
+//!
+//! `/proc/self/exe` names the file that this process was started from, even if another has taken
+//! its place since, so that all workers are of the launcher's build. Only an upgrade asks for the
+//! path.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+use super::board::{self, State};
+use super::changes::Changes;
+use super::child::Child;
+use super::config::Logs;
+use super::door;
+use super::listen::Sockets;
+use super::output::Stream;
+use super::records::Records;
+use super::systemd;
+use super::wire;
+use crate::io::PipeReader;
+
+/// Which program a worker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Program {
+    /// The launcher's own.
+    Same,
+    /// What is there now under the path that the launcher was started by.
+    New,
+}
+
+/// How this program was started.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) path: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Origin {
+    /// To be asked before the file can have been replaced.
+    pub(super) fn find() -> io::Result<Origin> {
+        Ok(Origin {
+            path: env::current_exe()?,
+            arguments: env::args_os().collect(),
+        })
+    }
+
+    /// The program again, with the same arguments; `role` is added to its name.
+    pub(super) fn command(&self, program: Program, role: &str) -> Command {
+        let mut command = Command::new(match program {
+            Program::Same => Path::new("/proc/self/exe"),
+            Program::New => &self.path,
+        });
+        let mut arguments = self.arguments.iter().cloned();
+        let mut name = arguments.next().unwrap_or_default();
+        name.push(role);
+        command.arg0(name).args(arguments);
+        command
+    }
+}
+
+/// Starts a worker of that slot.
+pub(super) fn spawn(
+    origin: &Origin,
+    program: Program,
+    id: usize,
+    logs: Logs,
+    sockets: &Sockets,
+    records: &Rc<Records>,
+    changes: &Changes,
+) -> io::Result<Rc<Child>> {
+    let record = records.any()?;
+    record.started.store(board::now(), Relaxed);
+    record.set_state(State::Starting);
+    let (link, theirs) = wire::pair()?;
+    let hello = door::to_worker()
+        .field("id", id)
+        .field("record", record.index)
+        .field("sockets", sockets.kinds());
+    sockets.with_slot(id, |listeners| {
+        let mut fds = vec![records.board.fd()];
+        fds.extend_from_slice(listeners);
+        link.send(hello.text(), &fds)
+    })?;
+
+    let mut command = origin.command(program, &format!(": w{id}"));
+    for name in systemd::VARIABLES {
+        command.env_remove(name);
+    }
+    let mut outputs = Vec::new();
+    if logs == Logs::Prefixed {
+        command.stdout(output(Stream::Stdout, &mut outputs)?);
+        command.stderr(output(Stream::Stderr, &mut outputs)?);
+    }
+    let child = command.stdin(theirs).spawn()?;
+    // `command` has the other ends of the pipes, which must not stay open here.
+    drop(command);
+    let pid = Pid::from_child(&child);
+    record.pid.store(child.id(), Relaxed);
+    Child::adopt(id, pid, record, link, outputs, changes.clone()).inspect_err(|_| {
+        // Nobody would watch it. It is not waited for long: it dies of this.
+        let _ = kill_process(pid, Signal::KILL);
+        let _ = waitpid(Some(pid), WaitOptions::empty());
+    })
+}
+
+fn output(stream: Stream, outputs: &mut Vec<(Stream, Rc<PipeReader>)>) -> io::Result<Stdio> {
+    let (reader, writer) = io::pipe()?;
+    outputs.push((stream, Rc::new(PipeReader::from(reader))));
+    Ok(Stdio::from(OwnedFd::from(writer)))
+}
