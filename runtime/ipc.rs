@@ -67,9 +67,13 @@ mod error;
 mod inherited;
 mod packets;
 mod pipe;
+mod queue;
+mod shared;
 
 pub use self::bytes::Bytes;
 pub use self::channel::{Messages, Receiver, Sender, channel};
 pub use self::error::{CodeError, RecvError, SendError};
 pub use self::inherited::inherited;
 pub use self::pipe::{Pipe, pipe};
+pub use self::queue::Queue;
+pub use self::shared::{Counter, Event, Permit, Semaphore};
