@@ -73,10 +73,6 @@ fn signal(child: &Child, signal: Signal) {
 }
 
 const MESSAGES: u64 = 400_000;
-    100_000
-} else {
-    400_000
-};
 const PRODUCERS: u64 = 4;
 const CONSUMERS: u64 = 4;
 const KILLS: u64 = 40;

@@ -12,7 +12,9 @@ use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
     send, sendmsg, socketpair,
 };
-use sedge::ipc::{self, Bytes, Pipe, Receiver, RecvError, SendError, Sender};
+use sedge::ipc::{
+    self, Bytes, Counter, Event, Pipe, Queue, Receiver, RecvError, Semaphore, SendError, Sender,
+};
 use sedge::{State, thread};
 use serde::{Deserialize, Serialize};
 
@@ -598,6 +600,153 @@ fn descriptors_do_not_leak_into_programs_and_memory_not_into_tables() {
         }
         assert!(open() < before + 200);
     });
+}
+
+#[test]
+fn a_queue_is_both_ends_of_a_channel() {
+    run(|| {
+        let queue = Queue::<u8>::new().unwrap();
+        assert!(queue.try_get().unwrap().is_none());
+        queue.put(&1).unwrap();
+        assert!(queue.try_put(&2).unwrap());
+        let (sender, receiver) = (queue.sender(), queue.receiver());
+        assert_eq!((queue.get().unwrap(), receiver.recv().unwrap()), (1, 2));
+        sender.send(&3).unwrap();
+        let (sender_too, receiver_too) = queue.split();
+        drop((sender, sender_too, receiver));
+        let rest: Vec<_> = receiver_too.iter().map(Result::unwrap).collect();
+        assert_eq!(rest, [3]);
+    });
+}
+
+#[test]
+fn a_queue_goes_to_others_with_its_limit() {
+    run(|| {
+        let (queues, receiver) = ipc::channel::<Queue<String>>().unwrap();
+        let queue = Queue::new().unwrap();
+        queue.set_limit(5);
+        queues.send(&queue).unwrap();
+        let other = receiver.recv().unwrap();
+        other.put(&"four".to_owned()).unwrap();
+        assert!(other.put(&"fives".to_owned()).is_err());
+        assert_eq!(queue.get().unwrap(), "four");
+    });
+}
+
+#[test]
+fn an_event_wakes_all_who_wait() {
+    run(|| {
+        let event = Event::new().unwrap();
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let event = event.clone();
+                thread::spawn(move || event.wait().unwrap())
+            })
+            .collect();
+        for waiting in &waiting {
+            until(waiting.thread(), READING);
+        }
+        assert!(!event.is_set().unwrap());
+        event.set().unwrap();
+        event.set().unwrap();
+        for waiting in waiting {
+            waiting.join().unwrap();
+        }
+        event.wait().unwrap();
+        assert!(event.is_set().unwrap());
+        event.clear().unwrap();
+        event.clear().unwrap();
+        assert!(!event.is_set().unwrap());
+        assert!(sedge::timeout(ms(5), || event.wait()).is_err());
+    });
+}
+
+#[test]
+fn a_semaphore_lets_so_many_in() {
+    run(|| {
+        let seats = Semaphore::new(1).unwrap();
+        let seat = seats.acquire().unwrap();
+        let waiting = {
+            let seats = seats.clone();
+            thread::spawn(move || seats.acquire().unwrap().forget())
+        };
+        until(waiting.thread(), READING);
+        assert!(seats.try_acquire().unwrap().is_none());
+        assert!(sedge::timeout(ms(5), || seats.acquire().map(drop)).is_err());
+        drop(seat);
+        waiting.join().unwrap();
+        // That one was forgotten.
+        assert!(seats.try_acquire().unwrap().is_none());
+        seats.release(2).unwrap();
+        let both = (seats.try_acquire().unwrap(), seats.try_acquire().unwrap());
+        assert!(both.0.is_some() && both.1.is_some());
+        assert!(seats.try_acquire().unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_wait_for_a_permit_that_is_cut_short_takes_none() {
+    run(|| {
+        let seats = Semaphore::new(0).unwrap();
+        for number in 0..100 {
+            let waiting = {
+                let seats = seats.clone();
+                thread::spawn(move || seats.acquire().unwrap().forget())
+            };
+            until(waiting.thread(), READING);
+            seats.release(1).unwrap();
+            if number % 2 == 0 {
+                waiting.cancel();
+            }
+            if waiting.join().is_err() {
+                seats.try_acquire().unwrap().unwrap().forget();
+            }
+            assert!(seats.try_acquire().unwrap().is_none());
+        }
+    });
+}
+
+#[test]
+fn what_is_shared_goes_through_a_channel() {
+    run(|| {
+        let (sender, receiver) = ipc::channel::<(Event, Semaphore, Counter)>().unwrap();
+        let things = (
+            Event::new().unwrap(),
+            Semaphore::new(1).unwrap(),
+            Counter::new(-5).unwrap(),
+        );
+        sender.send(&things).unwrap();
+        let (event, seats, counter) = receiver.recv().unwrap();
+        things.0.set().unwrap();
+        event.wait().unwrap();
+        let seat = seats.acquire().unwrap();
+        assert!(things.1.try_acquire().unwrap().is_none());
+        drop(seat);
+        assert_eq!(things.2.add(7), 2);
+        assert_eq!(counter.set(9), 2);
+        assert_eq!(things.2.get(), 9);
+    });
+}
+
+#[test]
+fn a_counter_of_something_else_is_refused() {
+    run(|| {
+        let (sender, receiver) = ipc::channel::<Event>().unwrap();
+        let counters = Receiver::<Counter>::from(receiver.into_fd().unwrap());
+        sender.send(&Event::new().unwrap()).unwrap();
+        assert!(matches!(counters.recv(), Err(RecvError::Decode(_))));
+    });
+}
+
+#[test]
+fn outside_of_run_events_and_permits_that_are_there_are_taken() {
+    let event = Event::new().unwrap();
+    let seats = Semaphore::new(1).unwrap();
+    assert!(panic_of(|| event.wait()).contains("no sedge scheduler runs"));
+    event.set().unwrap();
+    event.wait().unwrap();
+    let _seat = seats.acquire().unwrap();
+    assert!(panic_of(|| seats.acquire().map(drop)).contains("no sedge scheduler runs"));
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
