@@ -8,8 +8,8 @@
 //! again as soon as it is answered. Sizes: 64 and 1000 connections, and 64 that each send 16
 //! requests at once.
 //!
-//! The system calls of a request are counted afterwards, by `strace` where there is one, for it makes
-//! them slow.
+//! The system calls of a request are counted afterwards, by `strace` where there is one, for it
+//! makes them slow.
 //!
 //! All servers have the same parser and answers (`server/session.rs`, with the parser of the
 //! example) and the same loop around them, but for the limit, `mio`: a plain loop around epoll,
@@ -50,11 +50,11 @@ fn http(group: &mut Group<'_>, peer: &str, size: &str, connections: usize, depth
     let (program, arguments) = match peer {
         "sedge-example" => (
             env!("CARGO_BIN_EXE_http-example"),
-            ["--addr", "127.0.0.1:0"],
+            &["--addr", "127.0.0.1:0", "--no-launcher"][..],
         ),
-        _ => (env!("CARGO_BIN_EXE_server"), [peer, "http"]),
+        _ => (env!("CARGO_BIN_EXE_server"), &[peer, "http"][..]),
     };
-    let server = Server::start(program, &arguments).expect("the server starts");
+    let server = Server::start(program, arguments).expect("the server starts");
     let load = Load::connect(server.addr(), connections, REQUEST, depth);
     let mut load = load.expect("it listens");
     let (mut requests, mut time) = (0, Duration::ZERO);

@@ -144,15 +144,17 @@ impl Slot {
         boss.changes.wait(pause, || self.is_to_end());
     }
 
-    /// Starts a worker of the program that is ordered, and waits until it is ready.
+    /// Starts a worker, of the program that is ordered, and waits until it is ready.
     fn start(&self, boss: &Rc<Supervisor>) -> Result<Rc<Child>, NotStarted> {
-        let program = match self.order.get() {
+        let order = self.order.get();
+        let program = match order {
             Order::Replace(program) => program,
-            _ => Program::Same,
+            Order::Serve | Order::End(_) => Program::Same,
         };
         let started = self.start_program(boss, program);
-        // Who waits for a replacement has it, whether or not there was somebody to replace.
-        if let Order::Replace(_) = self.order.get() {
+        // Who waits for a replacement has it, whether or not there was somebody to replace. An
+        // order that came meanwhile is still to be followed.
+        if order == Order::Replace(program) && self.order.get() == order {
             self.order.set(Order::Serve);
             self.replaced.set(Some(started.is_ok()));
             boss.changes.tell();
@@ -198,13 +200,11 @@ impl Slot {
         self.take_place(boss, &child);
         loop {
             let called = || child.has_ended() || self.order.get() != Order::Serve;
-            let called = match due.is_ever() {
-                false => {
-                    boss.changes.wait_until(called);
-                    true
-                }
-                true => boss.changes.wait(RECYCLE_LOOK, called),
-            };
+            if due.is_ever() {
+                boss.changes.wait(RECYCLE_LOOK, called);
+            } else {
+                boss.changes.wait_until(called);
+            }
             if let Some(exit) = child.exit() {
                 self.serving.replace(None);
                 return (!self.is_to_end()).then_some((child, exit));
@@ -215,7 +215,6 @@ impl Slot {
                     self.serving.replace(None);
                     return None;
                 }
-                Order::Serve if called => {}
                 Order::Serve => match due.why(&child) {
                     None => continue,
                     Some(why) => {
@@ -229,7 +228,8 @@ impl Slot {
                 Ok(next) => {
                     self.restarts.set(self.restarts.get() + 1);
                     self.take_place(boss, &next);
-                    boss.retire(std::mem::replace(&mut child, next));
+                    let old = std::mem::replace(&mut child, next);
+                    boss.retire(old, boss.settings.drain_timeout);
                     due = recycle::Due::new(&boss.settings.recycling);
                 }
                 Err(NotStarted::Unwanted) => {}
