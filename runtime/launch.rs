@@ -85,7 +85,7 @@
 //! `fork`, for a copy of a process with a scheduler in it would steal the events of the original.
 
 mod beat;
-#[expect(unsafe_code, reason = "maps memory that processes share")]
+#[expect(unsafe_code, reason = "says what the records on it are made of")]
 mod board;
 mod changes;
 mod child;
@@ -97,6 +97,7 @@ mod duty;
 mod here;
 mod listen;
 mod master;
+mod names;
 mod notify;
 mod orphans;
 mod output;
@@ -105,6 +106,8 @@ mod reap;
 mod records;
 mod recycle;
 mod roll_over;
+#[cfg(feature = "ipc")]
+mod share;
 mod slot;
 mod spawn;
 mod status;

@@ -11,7 +11,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::AtomicI64;
 
 use rustix::fs::{
     MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
@@ -27,13 +27,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 /// of at most a page.
 pub(crate) unsafe trait Shared {}
 
-// SAFETY: atomics.
-unsafe impl Shared for AtomicU8 {}
-// SAFETY: as above.
-unsafe impl Shared for AtomicU32 {}
-// SAFETY: as above.
-unsafe impl Shared for AtomicU64 {}
-// SAFETY: as above.
+// SAFETY: an atomic.
 unsafe impl Shared for AtomicI64 {}
 
 const SEALS: SealFlags = SealFlags::SHRINK
@@ -138,7 +132,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::Ordering::Relaxed;
 
-    type Memory = SharedMemory<AtomicU64, AtomicU32>;
+    type Memory = SharedMemory<AtomicI64, AtomicI64>;
 
     fn again(memory: &Memory) -> OwnedFd {
         memory.fd().try_clone_to_owned().unwrap()
@@ -170,7 +164,7 @@ mod tests {
         let open = memfd_create("test", flags).unwrap();
         ftruncate(&open, 12).unwrap();
         assert!(Memory::open(open).is_err());
-        for size in [0, 7, 13] {
+        for size in [0, 7, 13, 17] {
             let odd = memfd_create("test", flags).unwrap();
             ftruncate(&odd, size).unwrap();
             fcntl_add_seals(&odd, SEALS).unwrap();
