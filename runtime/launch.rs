@@ -97,6 +97,10 @@ mod duty;
 mod here;
 mod listen;
 mod master;
+#[cfg_attr(
+    not(feature = "ipc"),
+    expect(dead_code, reason = "what is shared by name is made by `ipc`")
+)]
 mod names;
 mod notify;
 mod orphans;

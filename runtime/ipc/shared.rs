@@ -1,7 +1,7 @@
 //! A flag, permits and a number that processes share.
 //!
-//! The first two are eventfds, so waiting for them is waiting for a descriptor; the number is a word
-//! of [shared memory](crate::shared_memory), which nobody waits for.
+//! The first two are eventfds, so waiting for them is waiting for a descriptor; the number is a
+//! word of [shared memory](crate::shared_memory), which nobody waits for.
 
 use std::fmt;
 use std::io;

@@ -1,6 +1,6 @@
-//! What the launcher keeps for its workers: the places of the board, and who has them, and what they
-//! share by name. A slot of the launcher has two workers while one replaces the other, so a place
-//! belongs to a worker and not to a slot.
+//! What the launcher keeps for its workers: what they share by name, and the places of the board,
+//! and who has them. A slot of the launcher has two workers while one replaces the other, so a
+//! place belongs to a worker and not to a slot.
 
 use std::cell::RefCell;
 use std::fmt;
