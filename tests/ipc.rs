@@ -5,12 +5,13 @@
 
 use std::collections::HashSet;
 use std::io::{Write, stderr};
+use std::os::fd::AsFd;
 use std::process::ExitStatus;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-use sedge::ipc::{self, Counter, Event, Queue, Receiver, Semaphore, Sender};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+use sedge::ipc::{self, Counter, Event, Queue, Receiver, RecvError, Semaphore, Sender};
 use sedge::process::{Child, Command, Stdio};
 use sedge::thread;
 use serde::de::DeserializeOwned;
@@ -233,6 +234,58 @@ fn producers_that_are_killed_leave_whole_messages() {
         for message in &receiver {
             check(&message.unwrap());
         }
+    });
+}
+
+#[test]
+fn without_a_descriptor_for_it_a_message_is_an_error_for_itself() {
+    const TEST: &str = "without_a_descriptor_for_it_a_message_is_an_error_for_itself";
+    type Props = (Receiver<(Vec<u8>, Option<Sender<u8>>)>, Sender<String>);
+    if part().is_some() {
+        play(|(receiver, told): Props| {
+            told.send(&"ready".to_owned()).unwrap();
+            // The reactor knows the receiver from here on, so that a wait needs no more.
+            assert!(receiver.recv().unwrap().1.is_none());
+            let mut limit = getrlimit(Resource::Nofile);
+            limit.current = Some(64);
+            setrlimit(Resource::Nofile, limit).unwrap();
+            let mut all = Vec::new();
+            while let Ok(fd) = receiver.as_fd().try_clone_to_owned() {
+                all.push(fd);
+            }
+            for _ in 0..2 {
+                let received = receiver.recv();
+                assert!(
+                    matches!(received, Err(RecvError::Truncated)),
+                    "{received:?}"
+                );
+            }
+            let (small, _) = receiver.recv().unwrap();
+            drop(all);
+            let (large, sender) = receiver.recv().unwrap();
+            told.send(&format!("{} {}", small.len(), large.len()))
+                .unwrap();
+            sender.unwrap().send(&1).unwrap();
+        });
+    }
+    test(|| {
+        let (sender, receiver) = ipc::channel().unwrap();
+        let (teller, told) = ipc::channel::<String>().unwrap();
+        let (end, other_end) = ipc::channel::<u8>().unwrap();
+        let props: Props = (receiver, teller);
+        let child = start(TEST, "child", &props);
+        drop(props);
+        assert_eq!(told.recv().unwrap(), "ready");
+        sender.send(&(vec![], None)).unwrap();
+        sedge::sleep(Duration::from_millis(100));
+        sender.send(&(vec![1; 10], Some(end.clone()))).unwrap();
+        sender.send(&(vec![2; 100_000], None)).unwrap();
+        sender.send(&(vec![3; 30], None)).unwrap();
+        sender.send(&(vec![4; 100_000], Some(end))).unwrap();
+        assert_eq!(told.recv().unwrap(), "30 100000");
+        assert_eq!(other_end.recv().unwrap(), 1);
+        assert!(other_end.recv().unwrap_err().is_closed());
+        assert!(wait(child).success());
     });
 }
 

@@ -18,7 +18,7 @@ use super::packets::{LIMIT, Packets, pair};
 
 /// A channel between processes: what is sent into one end comes out of the other.
 ///
-/// Both ends may be [sent](self#ends-go-to-other-processes) to other processes, and be cloned
+/// Both ends may be [sent](crate::ipc#ends-go-to-other-processes) to other processes, and be cloned
 /// there and here. A message then goes to one of the receivers.
 ///
 /// ```
