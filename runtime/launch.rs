@@ -90,7 +90,7 @@
 //! `fork`, for a copy of a process with a scheduler in it would steal the events of the original.
 
 mod beat;
-#[expect(unsafe_code, reason = "maps memory that processes share")]
+#[expect(unsafe_code, reason = "says what the records on it are made of")]
 mod board;
 mod changes;
 mod child;
@@ -102,6 +102,11 @@ mod duty;
 mod here;
 mod listen;
 mod master;
+#[cfg_attr(
+    not(feature = "ipc"),
+    expect(dead_code, reason = "what is shared by name is made by `ipc`")
+)]
+mod names;
 mod notify;
 mod orphans;
 mod output;
@@ -110,6 +115,8 @@ mod reap;
 mod records;
 mod recycle;
 mod roll_over;
+#[cfg(feature = "ipc")]
+mod share;
 mod slot;
 mod spawn;
 mod status;

@@ -127,11 +127,12 @@
 //! streams, nothing else. A [`Remote`] is the door between them: it is `Send`, and spawns or
 //! unparks green threads of the scheduler it came from. A [`channel::remote`] carries values.
 //!
-//! # Several cores
+//! # Several cores, several processes
 //!
 //! A [`launch::Launcher`] runs the same server in one process for each core, each with a scheduler
 //! of its own, and looks after them: it starts them again, replaces them without losing a
-//! connection, and ends them in order.
+//! connection, and ends them in order. [`ipc`] has channels, queues and more that go from process
+//! to process.
 //!
 //! # The modules in reading order
 //!
@@ -146,7 +147,7 @@
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues |
 //! | 5 I/O | [`io`] [`fs`] [`process`] [`signal`] [`net`] [`os`] | the one retry loop, in `io` |
 //! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
-//! | 7 processes | [`launch`] | one worker process per core, supervised |
+//! | 7 processes | `shared_memory` [`ipc`] [`launch`] | channels between them; supervised workers |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -204,6 +205,12 @@ pub mod pool;
 pub mod server;
 
 // Floor 7, processes.
+#[expect(unsafe_code, reason = "maps memory that other processes change")]
+mod shared_memory;
+
+#[cfg(feature = "ipc")]
+pub mod ipc;
+
 pub mod launch;
 
 pub use blocking::blocking;

@@ -152,6 +152,10 @@ impl Child {
             match message.text.as_str() {
                 "ready" => self.ready.set(true),
                 "draining" => self.draining.set(true),
+                text if text.starts_with("share ") => {
+                    // If it has no answer, its line is full, or it does not keep to the rules.
+                    let _ = self.record.names().answer(&self.link, message);
+                }
                 // It may be of another version, after an upgrade, and say more.
                 _ => {}
             }

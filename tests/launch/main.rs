@@ -8,6 +8,8 @@
 mod harness;
 mod life;
 mod load;
+#[cfg(feature = "ipc")]
+mod names;
 mod program;
 mod service;
 mod start;
@@ -19,5 +21,7 @@ fn main() -> ExitCode {
         return code;
     }
     let tests = [start::TESTS, life::TESTS, load::TESTS, service::TESTS].concat();
+    #[cfg(feature = "ipc")]
+    let tests = [&tests[..], names::TESTS].concat();
     harness::run(&tests)
 }

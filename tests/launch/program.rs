@@ -4,7 +4,7 @@
 //! A client sends lines, and gets a line for each: `who` (number and process id of the worker),
 //! `exe` (which file the worker was started from), `ready` (whether clients are welcome), `sleep
 //! MS`, `hog` (never answers, nor lets anybody else in that worker), `print TEXT`, `orphan` (leaves
-//! a process behind).
+//! a process behind), `share ...` (`names`).
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -178,6 +178,8 @@ where
                 println!("{text}");
                 "printed".into()
             }
+            #[cfg(feature = "ipc")]
+            ["share", ref words @ ..] => crate::names::share(worker, words)?,
             _ => "what?".into(),
         };
         worker.count_request();
