@@ -140,6 +140,7 @@
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues |
 //! | 5 I/O | [`io`] [`fs`] [`process`] [`signal`] [`net`] [`os`] | the one retry loop, in `io` |
 //! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
+//! | 8 patch | `patch` | libc's symbols interposed; with the feature of that name |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -195,6 +196,11 @@ pub mod os;
 pub mod generator;
 pub mod pool;
 pub mod server;
+
+// Floor 8, code that never heard of this.
+#[cfg(feature = "patch")]
+#[expect(unsafe_code, reason = "stands in the place of functions of libc")]
+pub mod patch;
 
 pub use blocking::blocking;
 pub use scheduler::{Blocked, Deadlock, HeldBy, Policy, Role, State, Stuck};
