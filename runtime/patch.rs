@@ -1,13 +1,17 @@
 //! Code that never heard of sedge cooperates.
 
 mod call;
+mod children;
 mod connect;
 mod count;
 mod descriptors;
 mod gate;
+mod hostent;
+mod names;
 mod raw;
 mod readiness;
 mod real;
+mod select;
 mod sleep;
 mod sockets;
 mod streams;
