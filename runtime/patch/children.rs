@@ -125,7 +125,9 @@ unsafe extern "C" fn wait(status: *mut c_int) -> pid_t {
     if !may_wait(0) {
         return with(0);
     }
-    until_answered(Symbol::Wait, Whom::Other, &|| with(libc::WNOHANG), &|| with(0))
+    until_answered(Symbol::Wait, Whom::Other, &|| with(libc::WNOHANG), &|| {
+        with(0)
+    })
 }
 
 #[unsafe(no_mangle)]

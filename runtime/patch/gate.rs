@@ -21,6 +21,7 @@ impl Family {
     pub(super) const DNS: Family = Family(4);
     pub(super) const PROCESS: Family = Family(8);
     pub(super) const PIPES: Family = Family(16);
+    pub(super) const ALL: Family = Family(1 | 2 | 4 | 8 | 16);
     /// Calls that wait for descriptors of any kind.
     pub(super) const READINESS: Family = Family(1 | 16);
 }

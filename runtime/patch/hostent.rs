@@ -88,7 +88,9 @@ impl Room<'_> {
     fn pointers(&mut self, count: usize) -> Option<Pointers> {
         let align = align_of::<*mut c_char>();
         self.take(self.left.as_ptr().align_offset(align))?;
-        let start = self.take(count * size_of::<*mut c_char>())?.cast::<*mut c_char>();
+        let start = self
+            .take(count * size_of::<*mut c_char>())?
+            .cast::<*mut c_char>();
         // SAFETY: the place was just taken, is aligned, and has room for so many.
         unsafe { ptr::write_bytes(start, 0, count) };
         Some(Pointers { start, next: start })
@@ -118,7 +120,11 @@ mod tests {
 
     #[test]
     fn a_copy_has_everything_and_points_into_its_buffer() {
-        let mut aliases = [c"a".as_ptr().cast_mut(), c"bc".as_ptr().cast_mut(), ptr::null_mut()];
+        let mut aliases = [
+            c"a".as_ptr().cast_mut(),
+            c"bc".as_ptr().cast_mut(),
+            ptr::null_mut(),
+        ];
         let address: [c_char; 4] = [127, 0, 0, 1];
         let mut addresses = [address.as_ptr().cast_mut(), ptr::null_mut()];
         let entry = libc::hostent {

@@ -69,7 +69,9 @@ fn address(text: &Option<CString>) -> *const c_char {
 fn is_literal(node: &Option<CString>, flags: c_int) -> bool {
     let Some(node) = node else { return true };
     flags & libc::AI_NUMERICHOST != 0
-        || node.to_str().is_ok_and(|node| node.parse::<IpAddr>().is_ok())
+        || node
+            .to_str()
+            .is_ok_and(|node| node.parse::<IpAddr>().is_ok())
 }
 
 /// The answer of `getaddrinfo`, freed if nobody takes it.
@@ -157,9 +159,8 @@ fn look_up(
     let wishes = wishes.as_ref().map_or(ptr::null(), ptr::from_ref);
     let mut found = Found(ptr::null_mut());
     // SAFETY: strings, wishes and the place for the answer live until the end of this function.
-    let error = unsafe {
-        real::getaddrinfo(address(name), address(port), wishes, &raw mut found.0)
-    };
+    let error =
+        unsafe { real::getaddrinfo(address(name), address(port), wishes, &raw mut found.0) };
     if error != 0 {
         // What was written then, if anything, is nobody's.
         found.0 = ptr::null_mut();
@@ -179,7 +180,15 @@ unsafe extern "C" fn getnameinfo(
 ) -> c_int {
     let real = || {
         let (host, service) = ((host, host_len), (service, service_len));
-        libc!(getnameinfo(address, address_len, host.0, host.1, service.0, service.1, flags))
+        libc!(getnameinfo(
+            address,
+            address_len,
+            host.0,
+            host.1,
+            service.0,
+            service.1,
+            flags
+        ))
     };
     let len = usize::try_from(address_len).unwrap_or(usize::MAX);
     if !may_park(Family::DNS) {
@@ -321,7 +330,8 @@ unsafe extern "C" fn gethostbyname(name: *const c_char) -> *mut hostent {
             set_host_error(error);
             LAST.with_borrow_mut(|last| {
                 *last = host;
-                last.as_mut().map_or(ptr::null_mut(), |host| &raw mut host.entry)
+                last.as_mut()
+                    .map_or(ptr::null_mut(), |host| &raw mut host.entry)
             })
         }
     }
@@ -367,4 +377,3 @@ unsafe extern "C" fn gethostbyname_r(
     unsafe { result.write(entry) };
     0
 }
-

@@ -82,12 +82,13 @@ pub(super) fn guard<T>(f: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refu
     }
     let result = thread::catch(f);
     gate::refill();
-    match result {
-        Ok(result) => result,
-        Err(payload) if thread::is_interrupt(&payload) => Err(Refusal::Interrupted),
-        // Nothing in here calls what is not sedge's own.
-        Err(_) => std::process::abort(),
-    }
+    result.unwrap_or_else(|payload| {
+        if !thread::is_interrupt(&payload) && !thread::put_back(payload) {
+            // Nothing in here calls what is not sedge's own.
+            std::process::abort();
+        }
+        Err(Refusal::Interrupted)
+    })
 }
 
 /// When that long from now will have passed.
