@@ -161,12 +161,11 @@ unsafe extern "C" fn pthread_join(joined: pthread_t, value: *mut *mut c_void) ->
         if result != libc::EBUSY {
             return result;
         }
-        std::thread::yield_now();
         if others_wait() && report("the end of an OS thread") {
-            loop {
+            while wait_a_little() {
                 let result = join();
-                if result != libc::EBUSY || !wait_a_little() {
-                    break;
+                if result != libc::EBUSY {
+                    return result;
                 }
             }
         }

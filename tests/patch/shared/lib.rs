@@ -71,3 +71,17 @@ pub fn run<T>(f: impl FnOnce() -> T) -> T {
     drop(done);
     value
 }
+
+/// How many calls of these functions have parked while `f` ran, on this OS thread.
+pub fn parks(functions: &[&str], f: impl FnOnce()) -> u64 {
+    let count = || {
+        let calls = sedge::patch::calls();
+        let counts = functions
+            .iter()
+            .map(|name| calls.of(name).expect("one that may park"));
+        counts.map(|counts| counts.parked).sum::<u64>()
+    };
+    let before = count();
+    f();
+    count() - before
+}
