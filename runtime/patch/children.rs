@@ -168,8 +168,12 @@ unsafe extern "C" fn waitid(
         // SAFETY: the caller's, who wants to have it filled. Zeros mean nobody.
         unsafe { info.write_bytes(0, 1) };
         match with(options | libc::WNOHANG) {
-            // SAFETY: as above, and libc has filled it as for the end of a child, or left it.
-            0 => c_int::from(unsafe { (*info).si_pid() } != 0),
+            0 => {
+                // SAFETY: as above, and initialised.
+                let info = unsafe { &*info };
+                // SAFETY: libc has filled it for the end of a child, or left the zeros.
+                c_int::from(unsafe { info.si_pid() } != 0)
+            }
             error => error,
         }
     };

@@ -15,8 +15,10 @@ use libc::hostent;
 pub(super) unsafe fn copy(entry: &hostent, buffer: &mut [MaybeUninit<u8>]) -> Option<hostent> {
     let mut room = Room { left: buffer };
     let len = usize::try_from(entry.h_length).ok()?;
-    // SAFETY: the caller answers for these lists.
-    let (aliases, addresses) = unsafe { (list(entry.h_aliases), list(entry.h_addr_list)) };
+    // SAFETY: the caller answers for this list.
+    let aliases = unsafe { list(entry.h_aliases) };
+    // SAFETY: and for this.
+    let addresses = unsafe { list(entry.h_addr_list) };
     let mut new_aliases = room.pointers(aliases.len() + 1)?;
     let mut new_addresses = room.pointers(addresses.len() + 1)?;
     let h_aliases = new_aliases.start;

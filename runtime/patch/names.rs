@@ -107,8 +107,10 @@ unsafe extern "C" fn getaddrinfo(
     if !may_park(Family::DNS) {
         return libc!(getaddrinfo(node, service, hints, result));
     }
-    // SAFETY: the caller's strings, which libc would read.
-    let (name, port) = unsafe { (copy(node), copy(service)) };
+    // SAFETY: the caller's string, which libc would read.
+    let name = unsafe { copy(node) };
+    // SAFETY: as above.
+    let port = unsafe { copy(service) };
     // SAFETY: the caller's: null, or valid.
     let wishes = unsafe { hints.as_ref() }.map(|hints| Wishes {
         flags: hints.ai_flags,

@@ -71,9 +71,9 @@ macro_rules! real {
             #[inline(always)]
             pub(super) unsafe fn $name($($argument: $type),*) -> $result {
                 let address = $name::SYMBOL.address();
+                type Function = unsafe extern "C" fn($($type),*) -> $result;
                 // SAFETY: it is libc's function of that name, which has this type.
-                let function: unsafe extern "C" fn($($type),*) -> $result =
-                    unsafe { std::mem::transmute(address) };
+                let function = unsafe { std::mem::transmute::<*mut c_void, Function>(address) };
                 // SAFETY: the caller answers for the arguments.
                 unsafe { function($($argument),*) }
             }

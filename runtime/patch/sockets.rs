@@ -218,9 +218,9 @@ pub(super) fn transmit_message(
 /// The message is valid, and stays so for as long as the result is used.
 unsafe fn parts_of<'a>(message: *const msghdr) -> Parts<'a> {
     // SAFETY: the caller answers for it.
-    let (iov, count) = unsafe { ((*message).msg_iov, (*message).msg_iovlen) };
-    // SAFETY: as above; a valid message has so many.
-    unsafe { Parts::new(iov, count) }
+    let message = unsafe { &*message };
+    // SAFETY: a valid message has so many.
+    unsafe { Parts::new(message.msg_iov, message.msg_iovlen) }
 }
 
 /// A message of these pieces, without an address or anything else.

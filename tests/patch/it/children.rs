@@ -41,7 +41,7 @@ fn a_wait_for_a_status_lets_others_run() {
 #[test]
 fn waitid_of_a_child_lets_others_run_and_tells_who_ended() {
     run(|| {
-        let child = Command::new("sleep").arg("0.05").spawn().unwrap();
+        let mut child = Command::new("sleep").arg("0.05").spawn().unwrap();
         let id = child.id();
         let waits = sedge::spawn(move || {
             // SAFETY: zeros are valid, and it is filled by the call.
@@ -54,6 +54,7 @@ fn waitid_of_a_child_lets_others_run_and_tells_who_ended() {
         sedge::yield_now();
         assert!(!waits.is_finished());
         assert_eq!(waits.join().unwrap(), (0, id.cast_signed()));
+        assert!(child.wait().is_err(), "it was waited for");
     });
 }
 

@@ -45,8 +45,10 @@ unsafe extern "C" {
 /// The first address of an entry.
 fn first(entry: &libc::hostent) -> Ipv4Addr {
     assert_eq!((entry.h_addrtype, entry.h_length), (libc::AF_INET, 4));
-    // SAFETY: the list of a filled entry has an address of that length.
-    let bytes = unsafe { (*entry.h_addr_list).cast::<[u8; 4]>().read() };
+    // SAFETY: the list of a filled entry has an address.
+    let address = unsafe { *entry.h_addr_list };
+    // SAFETY: it is of that length.
+    let bytes = unsafe { address.cast::<[u8; 4]>().read() };
     bytes.into()
 }
 

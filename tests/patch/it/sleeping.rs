@@ -19,6 +19,8 @@ fn a_thousand_sleeps_of_std_take_as_long_as_one() {
     });
 }
 
+type Sleep = Box<dyn Fn() -> i64>;
+
 #[test]
 fn every_kind_of_sleep_lets_others_run() {
     let millis = |count: i64| libc::timespec {
@@ -26,7 +28,7 @@ fn every_kind_of_sleep_lets_others_run() {
         tv_nsec: count * 1_000_000,
     };
     let none = std::ptr::null_mut();
-    let sleeps: [(&str, Box<dyn Fn() -> i64>); 5] = [
+    let sleeps: [(&str, Sleep); 5] = [
         (
             "usleep",
             Box::new(|| {
@@ -45,7 +47,7 @@ fn every_kind_of_sleep_lets_others_run() {
             "nanosleep",
             Box::new(move || {
                 // SAFETY: a time, and nothing to be told.
-                unsafe { libc::nanosleep(&raw const *&millis(20), none) }.into()
+                unsafe { libc::nanosleep(&millis(20), none) }.into()
             }),
         ),
         (
@@ -53,7 +55,7 @@ fn every_kind_of_sleep_lets_others_run() {
             Box::new(move || {
                 let clock = libc::CLOCK_REALTIME;
                 // SAFETY: a time, and nothing to be told.
-                unsafe { libc::clock_nanosleep(clock, 0, &raw const *&millis(20), none) }.into()
+                unsafe { libc::clock_nanosleep(clock, 0, &millis(20), none) }.into()
             }),
         ),
         (

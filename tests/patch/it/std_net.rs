@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::{Duration, Instant};
 
@@ -120,7 +121,6 @@ fn a_socket_in_non_blocking_mode_does_not_wait() {
 
 #[test]
 fn no_descriptor_is_left_in_non_blocking_mode() {
-    use std::os::fd::{AsRawFd, RawFd};
     fn flags(fd: RawFd) -> i32 {
         // SAFETY: no memory is involved.
         unsafe { libc::fcntl(fd, libc::F_GETFL) }
@@ -160,7 +160,7 @@ fn connect_timeout_connects_or_gives_up() {
 fn connect_timeout_gives_up_where_nobody_accepts() {
     run(|| {
         // One connection fills a queue of that length; the kernel lets one more in.
-        let listener = rustix_listener();
+        let listener = listener_with_a_short_queue();
         let address = listener.local_addr().unwrap();
         let mut queued = Vec::new();
         let begun = Instant::now();
@@ -175,13 +175,11 @@ fn connect_timeout_gives_up_where_nobody_accepts() {
     });
 }
 
-fn rustix_listener() -> TcpListener {
+fn listener_with_a_short_queue() -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     // SAFETY: no memory is involved; a second call changes the length of the queue.
-    assert_eq!(
-        unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&listener), 0) },
-        0
-    );
+    let changed = unsafe { libc::listen(listener.as_raw_fd(), 0) };
+    assert_eq!(changed, 0);
     listener
 }
 

@@ -128,10 +128,8 @@ fn a_loop_of_somebody_else_s_waits_in_its_epoll() {
         };
         let (fd, add) = (reader.as_raw_fd(), libc::EPOLL_CTL_ADD);
         // SAFETY: an event.
-        assert_eq!(
-            unsafe { libc::epoll_ctl(epoll.as_raw_fd(), add, fd, &raw mut event) },
-            0
-        );
+        let added = unsafe { libc::epoll_ctl(epoll.as_raw_fd(), add, fd, &raw mut event) };
+        assert_eq!(added, 0);
         let mut wait = |timeout| {
             // SAFETY: room for one event.
             unsafe { libc::epoll_wait(epoll.as_raw_fd(), &raw mut event, 1, timeout) }

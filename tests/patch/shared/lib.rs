@@ -22,6 +22,10 @@ pub fn echo() -> SocketAddr {
 }
 
 /// Starts a server that is given each connection in a green thread.
+///
+/// # Panics
+///
+/// If there is no port left.
 pub fn serve(
     body: impl Fn(sedge::net::TcpStream) -> io::Result<()> + Copy + Send + 'static,
 ) -> SocketAddr {
@@ -73,6 +77,10 @@ pub fn run<T>(f: impl FnOnce() -> T) -> T {
 }
 
 /// How many calls of these functions have parked while `f` ran, on this OS thread.
+///
+/// # Panics
+///
+/// If one of them is not counted.
 pub fn parks(functions: &[&str], f: impl FnOnce()) -> u64 {
     let count = || {
         let calls = sedge::patch::calls();
