@@ -10,13 +10,12 @@ use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
-
-use sedge_patch_tests::echo;
+use std::time::Duration;
 
 const CALLS: u32 = 200_000;
 const ROUNDS: usize = 9;
-const ROUND_TRIPS: u32 = 20_000;
+const CONNECTIONS: u32 = 64;
+const ROUND_TRIPS: u32 = 2_000;
 
 type Recv = unsafe extern "C" fn(i32, *mut libc::c_void, usize, i32) -> isize;
 
@@ -27,6 +26,15 @@ fn real_recv() -> Recv {
     assert!(!address.is_null());
     // SAFETY: libc's function of that name has this type.
     unsafe { std::mem::transmute::<*mut libc::c_void, Recv>(address) }
+}
+
+/// A socket that has a byte, for ever.
+fn ready() -> i32 {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    far.write_all(b"x").unwrap();
+    let fd = near.as_raw_fd();
+    std::mem::forget((near, far));
+    fd
 }
 
 /// Receives one byte again and again from a socket that has it, without taking it.
@@ -76,14 +84,7 @@ fn best<const N: usize>(mut measure: [Box<dyn FnMut() -> f64>; N]) -> [f64; N] {
 }
 
 fn calls() {
-    let pair = || {
-        let (near, mut far) = UnixStream::pair().unwrap();
-        far.write_all(b"x").unwrap();
-        let fd = near.as_raw_fd();
-        std::mem::forget((near, far));
-        fd
-    };
-    let (fd, real) = (pair(), real_recv());
+    let (fd, real) = (ready(), real_recv());
     let passed = best([
         Box::new(move || taken(CALLS, || peek(real, fd))),
         Box::new(move || taken(CALLS, || peek(libc::recv, fd))),
@@ -107,44 +108,63 @@ fn print(what: &str, cost: f64, plain: f64) {
     println!("{what}{cost:7.1}  {:.3}", cost / plain);
 }
 
-/// One green thread in a ping-pong with a server on another OS thread: it waits in every turn.
+/// An echo server on this OS thread, with a green thread for each of some connections; the clients
+/// are on another. Nanoseconds of CPU of the server for a round trip.
+macro_rules! server {
+    ($net:ident) => {{
+        use $net::net::TcpListener;
+
+        let (send, receive) = std::sync::mpsc::channel();
+        let clients = std::thread::spawn(move || {
+            let address = receive.recv().unwrap();
+            sedge::run(|| {
+                for _ in 0..CONNECTIONS {
+                    sedge::spawn(move || {
+                        let mut stream = sedge::net::TcpStream::connect(address).unwrap();
+                        trips(&mut stream);
+                    });
+                }
+            });
+        });
+        let taken = taken(CONNECTIONS * ROUND_TRIPS, || {
+            sedge::run(|| {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                send.send(listener.local_addr().unwrap()).unwrap();
+                for _ in 0..CONNECTIONS {
+                    let mut stream = listener.accept().unwrap().0;
+                    sedge::spawn(move || {
+                        let mut bytes = [0; 4096];
+                        while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                            stream.write_all(&bytes[..count]).unwrap();
+                        }
+                    });
+                }
+            });
+        });
+        clients.join().unwrap();
+        taken
+    }};
+}
+
 fn keep_alive() {
-    let address = echo();
     sedge::patch::all();
-    sedge::run(|| {
-        let mut ours = sedge::net::TcpStream::connect(address).unwrap();
-        let mut std = std::net::TcpStream::connect(address).unwrap();
-        ours.set_nodelay(true).unwrap();
-        std.set_nodelay(true).unwrap();
-        let [ours, std] = best([
-            Box::new(move || taken(ROUND_TRIPS, || trips(&mut ours))),
-            Box::new(move || taken(ROUND_TRIPS, || trips(&mut std))),
-        ]);
-        println!(
-            "round trip of 64 bytes, keep-alive, ns of CPU of the client, and that of sedge's"
-        );
-        println!("  sedge::net                    {ours:7.0}");
-        print("  std::net, patched             ", std, ours);
-    });
+    let [ours, std] = best([Box::new(|| server!(sedge)), Box::new(|| server!(std))]);
+    println!("echo of 64 bytes, {CONNECTIONS} connections, ns of CPU of the server, and that of");
+    println!("sedge's own");
+    println!("  sedge::net                    {ours:7.0}");
+    print("  std::net, patched             ", std, ours);
 }
 
 fn main() {
     let argument = std::env::args()
         .nth(1)
         .filter(|argument| !argument.starts_with("--"));
-    let fd = || {
-        let (near, mut far) = UnixStream::pair().unwrap();
-        far.write_all(b"x").unwrap();
-        let fd = near.as_raw_fd();
-        std::mem::forget((near, far));
-        fd
-    };
     match argument.as_deref() {
-        Some("real") => sedge::run(|| peek(real_recv(), fd())),
-        Some("passed") => peek(libc::recv, fd()),
+        Some("real") => sedge::run(|| peek(real_recv(), ready())),
+        Some("passed") => peek(libc::recv, ready()),
         Some("patched") => {
             sedge::patch::all();
-            sedge::run(|| peek(libc::recv, fd()));
+            sedge::run(|| peek(libc::recv, ready()));
         }
         Some(other) => panic!("{other}: one of real, passed, patched"),
         None => {
