@@ -45,10 +45,13 @@
 //! |---|---|
 //! | [`sockets`](Options::sockets) | `recv` `recvfrom` `recvmsg` `send` `sendto` `sendmsg` `accept` `accept4` `connect`, and `read` `readv` `write` `writev` of sockets |
 //! | [`pipes`](Options::pipes) | `read` `readv` `write` `writev` of pipes, event counters, timers, terminals |
+//! | either, by what they are called on | `sendfile` `splice` |
 //! | either | `poll` `ppoll` `select` `epoll_wait` `epoll_pwait` |
 //! | [`sleep`](Options::sleep) | `nanosleep` `clock_nanosleep` `usleep` `sleep` `sched_yield` |
 //! | [`dns`](Options::dns) | `getaddrinfo` `getnameinfo` `gethostbyname` `gethostbyname_r` |
 //! | [`process`](Options::process) | `wait` `waitpid` `wait4` `waitid` |
+//!
+//! And the names under which C programs call some of these that are built with `_FORTIFY_SOURCE`.
 //!
 //! Also watched, to know what a number means: `socket` `socketpair` `pipe` `pipe2` `dup` `dup2`
 //! `dup3` `fcntl` `close`. The mode of a descriptor and its time limits are not tracked: the kernel
@@ -98,8 +101,10 @@ compile_error!(
 );
 
 mod call;
+mod checked;
 mod children;
 mod connect;
+mod copies;
 mod count;
 mod descriptors;
 mod detect;

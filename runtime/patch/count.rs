@@ -19,6 +19,7 @@ symbols! {
     Send "send", Sendto "sendto", Sendmsg "sendmsg",
     Accept "accept", Accept4 "accept4", Connect "connect",
     Read "read", Readv "readv", Write "write", Writev "writev",
+    Sendfile "sendfile", Splice "splice",
     Poll "poll", Ppoll "ppoll", Select "select",
     EpollWait "epoll_wait", EpollPwait "epoll_pwait",
     Nanosleep "nanosleep", ClockNanosleep "clock_nanosleep",

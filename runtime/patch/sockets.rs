@@ -54,7 +54,12 @@ fn writing(symbol: Symbol, fd: RawFd) -> Target {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn recv(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> ssize_t {
+pub(super) unsafe extern "C" fn recv(
+    fd: c_int,
+    buf: *mut c_void,
+    len: size_t,
+    flags: c_int,
+) -> ssize_t {
     if !may_wait(Symbol::Recv, flags) {
         return libc!(recv(fd, buf, len, flags));
     }
@@ -83,7 +88,7 @@ pub(super) fn receive(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn recvfrom(
+pub(super) unsafe extern "C" fn recvfrom(
     fd: c_int,
     buf: *mut c_void,
     len: size_t,

@@ -53,7 +53,7 @@ fn patched(symbol: Symbol, fd: RawFd, len: usize) -> Option<Kind> {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
+pub(super) unsafe extern "C" fn read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
     match patched(Symbol::Read, fd, len) {
         Some(Kind::Socket) => receive(Symbol::Read, fd, buf, len, 0),
         Some(Kind::Stream) => {

@@ -6,6 +6,7 @@ mod calls;
 mod cancel;
 mod children;
 mod clients;
+mod copies;
 mod detector;
 mod names;
 mod passing;
