@@ -148,6 +148,7 @@
 //! | 5 I/O | [`io`] [`fs`] [`process`] [`signal`] [`net`] [`os`] | the one retry loop, in `io` |
 //! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
 //! | 7 processes | `shared_memory` [`ipc`] [`launch`] | channels between them; supervised workers |
+//! | 8 patch | `patch` | libc's symbols interposed; with the feature of that name |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -212,6 +213,11 @@ mod shared_memory;
 pub mod ipc;
 
 pub mod launch;
+
+// Floor 8, code that never heard of this.
+#[cfg(feature = "patch")]
+#[expect(unsafe_code, reason = "stands in the place of functions of libc")]
+pub mod patch;
 
 pub use blocking::blocking;
 pub use scheduler::{Blocked, Deadlock, HeldBy, Policy, Role, State, Stuck};

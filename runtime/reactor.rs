@@ -268,6 +268,15 @@ impl<K: Copy + Eq> Reactor<K> {
         events
     }
 
+    /// Hands out everybody who waits for a descriptor, which is about to be closed.
+    #[cfg(feature = "patch")]
+    pub(crate) fn evict(&mut self, key: SourceKey, mut wake: impl FnMut(K)) {
+        if let Some(source) = self.source(key) {
+            let woken = source.readers.drain(&mut wake) + source.writers.drain(&mut wake);
+            self.waiting -= woken;
+        }
+    }
+
     /// How many events have come, for who wants to know later whether another has.
     #[inline]
     pub(crate) fn events(&mut self, key: SourceKey) -> Option<u64> {

@@ -40,6 +40,8 @@ mod scoped;
 mod shared;
 mod spawn;
 mod unwind;
+#[cfg(feature = "patch")]
+mod verdict;
 mod wait;
 
 use std::backtrace::Backtrace;
@@ -65,6 +67,8 @@ pub(crate) use self::unwind::{
     Closed, Payload, Unwinding, catch, contain, is_interrupt, is_timeout, park as park_for,
     park_for_until, park_until, park_until_free, resume, spend_budget,
 };
+#[cfg(feature = "patch")]
+pub(crate) use self::verdict::{condemn, put_back};
 pub use self::wait::{AsCompleted, as_completed, wait_all, wait_any};
 pub use crate::local::{AccessError, LocalKey};
 pub use crate::scheduler::{State, ThreadId};

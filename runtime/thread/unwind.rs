@@ -187,7 +187,12 @@ pub(crate) fn unwind_on<T>(result: Result<T, Interrupt>) -> T {
 
 #[cold]
 fn unwind(interrupt: Interrupt) -> ! {
-    resume(payload(scheduler::with(Scheduler::current), interrupt))
+    let thread = scheduler::with(Scheduler::current);
+    #[cfg(feature = "patch")]
+    if let Some(verdict) = super::verdict::take(thread) {
+        resume(verdict)
+    }
+    resume(payload(thread, interrupt))
 }
 
 /// Unwinds with a payload, a new one or one that was caught; no hook sees it.
