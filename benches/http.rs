@@ -8,17 +8,23 @@
 //! again as soon as it is answered. Sizes: 64 and 1000 connections, and 64 that each send 16
 //! requests at once.
 //!
+//! The system calls of a request are counted afterwards, by `strace` where there is one, for it makes
+//! them slow.
+//!
 //! All servers have the same parser and answers (`server/session.rs`, with the parser of the
 //! example) and the same loop around them, but for the limit, `mio`: a plain loop around epoll,
 //! with no coroutines. `sedge-example` is `examples/http.rs` as it stands, which the others are
 //! not: it has limits of time for each part of a request, and an end in order.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use criterion::BenchmarkId;
 use sedge_benches::{Group, Load, Server, record_beside, scale, settings};
 
 const PEERS: [&str; 6] = ["mio", "sedge", "sedge-example", "may", "tokio", "std"];
+/// Requests while system calls are counted.
+const COUNTED: u64 = 20_000;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\n\r\n";
 
 fn main() {
@@ -41,14 +47,14 @@ fn main() {
 }
 
 fn http(group: &mut Group<'_>, peer: &str, size: &str, connections: usize, depth: usize) {
-    let server = match peer {
-        "sedge-example" => {
-            let program = env!("CARGO_BIN_EXE_http-example");
-            Server::start(program, &["--addr", "127.0.0.1:0"])
-        }
-        _ => Server::start(env!("CARGO_BIN_EXE_server"), &[peer, "http"]),
+    let (program, arguments) = match peer {
+        "sedge-example" => (
+            env!("CARGO_BIN_EXE_http-example"),
+            ["--addr", "127.0.0.1:0"],
+        ),
+        _ => (env!("CARGO_BIN_EXE_server"), [peer, "http"]),
     };
-    let server = server.expect("the server starts");
+    let server = Server::start(program, &arguments).expect("the server starts");
     let load = Load::connect(server.addr(), connections, REQUEST, depth);
     let mut load = load.expect("it listens");
     let (mut requests, mut time) = (0, Duration::ZERO);
@@ -65,12 +71,33 @@ fn http(group: &mut Group<'_>, peer: &str, size: &str, connections: usize, depth
     });
     if requests > 0 {
         let [middle, late, last] = load.latencies([500, 990, 999]);
-        let columns = [
+        let mut columns = vec![
             ("requests/s", requests as f64 / time.as_secs_f64()),
             ("latency 50 %, us", middle.as_nanos() as f64 / 1e3),
             ("latency 99 %, us", late.as_nanos() as f64 / 1e3),
             ("latency 99.9 %, us", last.as_nanos() as f64 / 1e3),
         ];
+        drop((load, server));
+        match system_calls(program, &arguments, connections, depth) {
+            Ok(calls) => columns.push(("system calls", calls)),
+            Err(error) => eprintln!("system calls are not counted: {error}; is there strace?"),
+        }
         record_beside("http", peer, size, &columns);
     }
+}
+
+/// System calls of the server for one request.
+fn system_calls(
+    program: &str,
+    arguments: &[&str],
+    connections: usize,
+    depth: usize,
+) -> io::Result<f64> {
+    let server = Server::start_traced(program, arguments)?;
+    let mut load = Load::connect(server.addr(), connections, REQUEST, depth)?;
+    // Once round, and all connections are there.
+    load.run(1)?;
+    let before = server.system_calls()?;
+    let done = load.run(COUNTED)?;
+    Ok((server.system_calls()? - before) as f64 / done as f64)
 }

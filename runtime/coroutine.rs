@@ -14,9 +14,8 @@
 //!
 //! To suspend, a coroutine needs its *yielder*, which corosensei hands only to the body.
 //! [`suspend`] is called from deep inside, so the running coroutine's yielder stands in its *root*,
-//! a value on its outermost frame, and a thread-local, `RUNNING`, points to that. It is set by
-//! whoever continues on a stack (the body at its start, `suspend` when it returns), and
-//! [`Coroutine::resume`] clears it, so `RUNNING` is null exactly when no coroutine runs.
+//! at the top of its stack, and a thread-local, `RUNNING`, points to that: [`Coroutine::resume`]
+//! sets it before it switches and clears it after, so it is null exactly when no coroutine runs.
 //!
 //! A coroutine may resume generators, which have stacks of their own on top of its own:
 //!
@@ -80,9 +79,10 @@ thread_local! {
     static RUNNING: Cell<*const Root> = const { Cell::new(ptr::null()) };
 }
 
-/// What a running coroutine is reached by; on its outermost frame.
+/// What a running coroutine is reached by, from inside.
 struct Root {
-    yielder: *const Yielder,
+    /// Null until the body begins.
+    yielder: Cell<*const Yielder>,
     /// Stretches that the coroutine is inside of and must leave by itself: time limits, shields.
     stretches: Cell<usize>,
 }
@@ -92,10 +92,20 @@ struct Root {
 /// What corosensei must remember of a coroutine lies at the top of its own stack, so that this is
 /// one pointer: the scheduler moves a coroutine out of its table and back at every switch.
 pub(crate) struct Coroutine {
-    control: NonNull<Inner>,
+    control: NonNull<Control>,
 }
 
-const _: () = assert!(size_of::<Inner>() <= CONTROL_SIZE && align_of::<Inner>() <= 16);
+/// The top of a coroutine's stack. What a switch reads of it, and corosensei's own words next to
+/// it, share a cache line: among 100,000 coroutines each line more is a wait for memory more.
+#[repr(C)]
+struct Control {
+    /// Of whoever resumes.
+    inner: Inner,
+    /// Of what runs.
+    root: Root,
+}
+
+const _: () = assert!(size_of::<Control>() <= CONTROL_SIZE && align_of::<Control>() <= 16);
 
 impl fmt::Debug for Coroutine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,20 +123,20 @@ impl Coroutine {
             let boxed: Box<dyn FnOnce(Resume)> = Box::new(body);
             return Coroutine::new(stack, boxed);
         }
-        let control = ptr::with_exposed_provenance_mut::<Inner>(stack.control().get());
+        let control = ptr::with_exposed_provenance_mut::<Control>(stack.control().get());
         let control = NonNull::new(control).expect("the address is not zero");
         let inner = Inner::with_stack(stack, move |yielder, resume| {
-            let root = Root {
-                yielder,
-                stretches: Cell::new(0),
-            };
-            RUNNING.set(&root);
+            with_root(|root| root.yielder.set(yielder));
             body(resume);
         });
+        let root = Root {
+            yielder: Cell::new(ptr::null()),
+            stretches: Cell::new(0),
+        };
         // SAFETY: the memory is `CONTROL_SIZE` bytes, enough and aligned (asserted above), and
         // belongs to the owner of the stack: to `inner`, which moves there. `base` keeps the body
         // below it.
-        unsafe { control.write(inner) };
+        unsafe { control.write(Control { inner, root }) };
         Coroutine { control }
     }
 
@@ -134,9 +144,10 @@ impl Coroutine {
     #[inline(always)]
     pub(crate) fn resume(&mut self, resume: Resume) -> Option<Suspend> {
         // SAFETY: `control` is initialised until `into_stack` consumes `self`, and `self` is
-        // borrowed mutably, so this is the only reference. The body, which runs meanwhile, reaches
-        // its yielder only.
-        let inner = unsafe { self.control.as_mut() };
+        // borrowed mutably, so these are the only references. `root` is not used below, where the
+        // body runs and reaches it through `RUNNING`; the body never reaches `inner`.
+        let Control { inner, root } = unsafe { self.control.as_mut() };
+        RUNNING.set(root);
         let result = inner.resume(resume);
         RUNNING.set(ptr::null());
         result.as_yield()
@@ -161,7 +172,7 @@ impl Coroutine {
     /// Whether its body has begun.
     pub(crate) fn started(&self) -> bool {
         // SAFETY: initialised, see `resume`; `self` is borrowed, so nobody changes it.
-        unsafe { self.control.as_ref() }.started()
+        unsafe { &(*self.control.as_ptr()).inner }.started()
     }
 
     /// The stack of a coroutine that is done, for the next one.
@@ -171,8 +182,8 @@ impl Coroutine {
     /// If it is not done.
     pub(crate) fn into_stack(self) -> Stack {
         // SAFETY: initialised, see `resume`, and read out once: `self` is consumed and has no
-        // `Drop`.
-        unsafe { self.control.read() }.into_stack()
+        // `Drop`. The root, which stays behind, needs none.
+        unsafe { self.control.read() }.inner.into_stack()
     }
 }
 
@@ -211,16 +222,13 @@ pub(crate) fn running_address() -> usize {
 pub(crate) fn suspend(why: Suspend) -> Resume {
     let root = RUNNING.get();
     assert!(!root.is_null(), "{OUTSIDE}");
-    // SAFETY: the root lives on the outermost frame of its coroutine's stack until the body
-    // returns, and a coroutine whose body has not returned is never freed. It is the one of the
-    // coroutine that runs now, on this OS thread: whoever continues on a stack sets `RUNNING` (body
-    // and, below, this function), and `resume` clears it when that coroutine stops.
-    let yielder = unsafe { (*root).yielder };
+    // SAFETY: it is the root of the coroutine that runs now, on this OS thread, for `resume` sets
+    // and clears `RUNNING` around each run. The root lives at the top of that coroutine's stack,
+    // which is nobody else's until its body has returned.
+    let yielder = unsafe { (*root).yielder.get() };
     // SAFETY: the yielder lives where the root does, and for as long. Its coroutine runs, perhaps
     // with generators on top of it; see "Why a tower of stacks may suspend" in docs/unsafe.md.
-    let resume = unsafe { (*yielder).suspend(why) };
-    RUNNING.set(root);
-    resume
+    unsafe { (*yielder).suspend(why) }
 }
 
 /// What runs on this OS thread: a coroutine and what it has resumed, or no coroutine.
@@ -242,25 +250,24 @@ impl Tower {
 #[inline]
 pub(crate) fn tower() -> Tower {
     let root = RUNNING.get();
-    let stretches = with_stretches(Cell::get).unwrap_or(0);
+    let stretches = with_root(|root| root.stretches.get()).unwrap_or(0);
     Tower { root, stretches }
 }
 
 /// The running coroutine begins a stretch that it must end by itself, on the same tower.
 pub(crate) fn enter_stretch() {
-    with_stretches(|stretches| stretches.set(stretches.get() + 1));
+    with_root(|root| root.stretches.set(root.stretches.get() + 1));
 }
 
 /// It ends the innermost one.
 pub(crate) fn leave_stretch() {
-    with_stretches(|stretches| stretches.set(stretches.get() - 1));
+    with_root(|root| root.stretches.set(root.stretches.get() - 1));
 }
 
+/// The root of the coroutine that runs, if one does.
 #[inline]
-fn with_stretches<T>(f: impl FnOnce(&Cell<usize>) -> T) -> Option<T> {
-    let root = RUNNING.get();
+fn with_root<T>(f: impl FnOnce(&Root) -> T) -> Option<T> {
     // SAFETY: null, or the root of the coroutine that runs, which is alive; see `suspend`. Nobody
-    // holds a mutable reference to it.
-    let root = unsafe { root.as_ref() }?;
-    Some(f(&root.stretches))
+    // holds a mutable reference to it while it runs.
+    unsafe { RUNNING.get().as_ref() }.map(f)
 }

@@ -51,6 +51,7 @@
 //! use std::sync::{Condvar, Mutex, mpsc};    ->   use sedge::sync::{Condvar, Mutex, mpsc};
 //! thread_local! { ... }                     ->   sedge::green_local! { ... }
 //! use std::fs;                              ->   use sedge::fs;
+//! use std::process::Command;                ->   use sedge::process::Command;
 //! use std::io::{self, Read, Write};         ->   use sedge::io::{self, Read, Write};
 //! ```
 //!
@@ -73,7 +74,6 @@
 //!   [`ThreadId`](thread::ThreadId), and wake its owner by [`Remote::unpark`].
 //! * The methods of `std::path::Path` that look at the disk: they block the OS thread, the
 //!   functions of those names in [`fs`] do not.
-//! * `std::process`: `Child::wait` and its kin block. Call them in [`blocking()`].
 //!
 //! What else must be known, `docs/caveats.md` in the repository lists: what blocks the OS thread,
 //! how values are passed, how a server is stopped, how much stack a call needs, what destructors
@@ -110,9 +110,10 @@
 //! # I/O
 //!
 //! The sockets in [`net`] and [`os`], the standard streams and pipes in [`io`] and the files in
-//! [`fs`] block the green thread and nobody else. [`io::Source`] waits for descriptors that sedge
-//! has no type for. What has no readiness goes to OS threads: files and name lookups by themselves,
-//! calls into C and long computations through [`blocking()`].
+//! [`fs`] block the green thread and nobody else; so does the wait for a child in [`process`], or
+//! for a signal in [`signal`]. [`io::Source`] waits for descriptors that sedge has no type for.
+//! What has no readiness goes to OS threads: files and name lookups by themselves, calls into C and
+//! long computations through [`blocking()`].
 //!
 //! # Services
 //!
@@ -137,7 +138,7 @@
 //! | 2 loop | `scheduler` | who runs, who waits, and the loop |
 //! | 3 threads | [`local`] [`thread`] [`time`] | spawn, join, scope, cancel, `run`; `timeout` |
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues |
-//! | 5 I/O | [`io`] [`fs`] [`signal`] [`net`] [`os`] | the retry loop, streams; files; sockets |
+//! | 5 I/O | [`io`] [`fs`] [`process`] [`signal`] [`net`] [`os`] | the one retry loop, in `io` |
 //! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
 //! | 7 processes | [`launch`] | one worker process per core, supervised |
 
@@ -185,6 +186,7 @@ mod blocking;
 pub mod io;
 
 pub mod fs;
+pub mod process;
 pub mod signal;
 
 pub mod net;

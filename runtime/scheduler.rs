@@ -114,9 +114,16 @@ use crate::timer::Wheel;
 
 /// Switches after which a turn is made although green threads are ready.
 const SWITCHES_PER_TURN: u64 = 61;
-/// Cache lines of a stack that are fetched ahead of a resume. A request of an HTTP server is about
-/// so deep.
+/// Cache lines of a stack that are fetched ahead when an event has woken its green thread. A
+/// request of an HTTP server is about so deep.
 const PREFETCHED: usize = 36;
+/// When more than so many are ready, the first-level cache has forgotten each until its turn comes.
+const MANY: usize = 128;
+/// Then the top of a stack is fetched so many turns ahead: about as many as go by while memory
+/// answers.
+const AHEAD: usize = 12;
+/// Cache lines of that top: what the switch itself reads, and the outermost frames.
+const TOP: usize = 2;
 /// Timers that one turn lets expire; the rest is due in the next, after those have run.
 const TIMERS_PER_TURN: usize = 1024;
 
@@ -340,6 +347,9 @@ impl Scheduler {
     /// From now on this one runs.
     #[inline(always)]
     fn begin(&mut self, Ready { index, coroutine }: Ready) -> (Coroutine, Resume) {
+        if self.ready.len() > MANY {
+            self.warm(AHEAD, 0..TOP);
+        }
         if self.cold > 0 {
             self.warm_next();
         }

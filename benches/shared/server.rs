@@ -3,9 +3,11 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// A server that runs until this is dropped.
@@ -13,6 +15,8 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 pub struct Server {
     process: Child,
     addr: SocketAddr,
+    /// Where `strace`, which is then the process, writes a line for each system call.
+    trace: Option<PathBuf>,
 }
 
 impl Server {
@@ -38,7 +42,42 @@ impl Server {
         }
         let addr = line.trim().rsplit([' ', '/']).next().unwrap_or_default();
         let addr = addr.parse().map_err(io::Error::other)?;
-        Ok(Server { process, addr })
+        let trace = None;
+        Ok(Server {
+            process,
+            addr,
+            trace,
+        })
+    }
+
+    /// As [`start`](Server::start), under `strace`, which writes down its system calls.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Server::start); if there is no `strace`, or it may not trace.
+    pub fn start_traced(program: &str, arguments: &[&str]) -> io::Result<Server> {
+        let trace = std::env::temp_dir().join(format!("sedge-calls-{}", std::process::id()));
+        let log = trace.to_string_lossy();
+        let mut words = vec!["-f", "-qq", "-e", "signal=none", "-o", &log, program];
+        words.extend(arguments);
+        let mut server = Server::start("strace", &words)?;
+        server.trace = Some(trace);
+        Ok(server)
+    }
+
+    /// The system calls it has made until now, by the trace.
+    ///
+    /// # Errors
+    ///
+    /// If it is not traced.
+    pub fn system_calls(&self) -> io::Result<usize> {
+        let trace = self.trace.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        // One that another OS thread has interrupted has two lines.
+        let lines = fs::read_to_string(trace)?;
+        Ok(lines
+            .lines()
+            .filter(|line| !line.contains(" resumed>"))
+            .count())
     }
 
     /// Where it listens.
@@ -67,10 +106,25 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if let Some(trace) = self.trace.take() {
+            // Without `strace` it would go on; without it, `strace` ends.
+            let _ = kill_child_of(self.process.id());
+            let _ = fs::remove_file(trace);
+        }
         // It fails if it has ended, which is as well.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn kill_child_of(process: u32) -> io::Result<()> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"))?;
+    let child = children.split(' ').next().unwrap_or_default();
+    let child = child.parse().ok().and_then(Pid::from_raw);
+    Ok(kill_process(
+        child.ok_or(io::ErrorKind::NotFound)?,
+        Signal::KILL,
+    )?)
 }
 
 /// The cores of this machine that this process was given, whatever it is pinned to by now.

@@ -273,8 +273,9 @@ impl<T: AsFd> Source<T> {
     }
 }
 
+/// What a green thread gets in the place of a wait.
 #[cold]
-fn must_not_wait() -> io::Error {
+pub(crate) fn must_not_wait() -> io::Error {
     io::Error::new(
         io::ErrorKind::WouldBlock,
         "would have to wait, which a green thread must not while it unwinds",

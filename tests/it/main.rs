@@ -18,6 +18,7 @@ mod pool_future;
 mod pool_imap;
 mod pool_resources;
 mod pool_threads;
+mod process;
 mod queue;
 mod remote;
 mod run;
