@@ -50,11 +50,11 @@ fn http(group: &mut Group<'_>, peer: &str, size: &str, connections: usize, depth
     let (program, arguments) = match peer {
         "sedge-example" => (
             env!("CARGO_BIN_EXE_http-example"),
-            ["--addr", "127.0.0.1:0"],
+            &["--addr", "127.0.0.1:0", "--no-launcher"][..],
         ),
-        _ => (env!("CARGO_BIN_EXE_server"), [peer, "http"]),
+        _ => (env!("CARGO_BIN_EXE_server"), &[peer, "http"][..]),
     };
-    let server = Server::start(program, &arguments).expect("the server starts");
+    let server = Server::start(program, arguments).expect("the server starts");
     let load = Load::connect(server.addr(), connections, REQUEST, depth);
     let mut load = load.expect("it listens");
     let (mut requests, mut time) = (0, Duration::ZERO);

@@ -48,14 +48,23 @@
 //!
 //! # Signals to the launcher
 //!
-//! | signal | |
+//! | signal | what the launcher does |
 //! |---|---|
-//! | `TERM`, `QUIT` | end: workers accept no more and finish, within 25 s; then their green threads are cancelled, so that destructors run; 2 s later they are killed. Once more: cancels at once, and a third time kills |
+//! | `TERM`, `QUIT` | ends: workers accept no more, and have 25 s to finish |
 //! | `INT` (Ctrl-C) | the same, with 5 s |
-//! | `HUP` | replace the workers one by one, the next one ready before the old one drains; if one fails to start, the others stay. If the terminal was closed: as `INT` |
+//! | `HUP` | replaces the workers, one by one; if the terminal was closed: as `INT` |
+//! | `USR2` | replaces itself and the workers by the program that is now under its path |
 //! | `TTIN`, `TTOU` | one worker more, one fewer |
-//! | `USR1` | print the status |
-//! | `USR2` | replace launcher and workers by what is now under the program's path; if that does not start, nothing changes |
+//! | `USR1` | prints the status |
+//!
+//! At the end of their time, the green threads of a worker are cancelled, so that destructors run;
+//! 2 s later it is killed. A second `TERM` or `INT` cancels at once, a third one kills.
+//!
+//! A worker is replaced by starting the next one, waiting until that is
+//! [ready](Worker::ready), and then letting the old one finish. If the next one fails, the old one
+//! stays, and so do those that would have been replaced after it. So it is with a new program:
+//! the launcher executes it in its own place, under the same process id and with the same sockets,
+//! when one worker of it is ready.
 //!
 //! Workers obey `TERM`, and drain; the launcher starts another then.
 //!
@@ -87,11 +96,14 @@ mod duty;
 mod here;
 mod listen;
 mod master;
+mod notify;
 mod orphans;
 mod output;
 mod pid_file;
+mod reap;
 mod records;
 mod recycle;
+mod roll_over;
 mod slot;
 mod spawn;
 mod status;

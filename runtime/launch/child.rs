@@ -148,13 +148,10 @@ impl Child {
 
     fn listen(&self) {
         while let Ok(Some(message)) = self.link.recv() {
-            match message.text.as_str() {
-                "ready" => {
-                    self.ready.set(true);
-                    self.changes.tell();
-                }
-                // From a worker of another version, after an upgrade; it can do without.
-                _ => {}
+            // It may be of another version, after an upgrade, and say more.
+            if message.text == "ready" {
+                self.ready.set(true);
+                self.changes.tell();
             }
         }
     }

@@ -38,8 +38,8 @@ fn answer(boss: &Rc<Supervisor>, command: Command) -> Answer {
         Command::Add => boss.add().map(|id| format!("worker {id} is started")),
         Command::Remove => boss.remove().map(|id| format!("worker {id} drains")),
         Command::Kill(id) => kill(boss, id),
-        Command::Reload => boss.reload_and_wait(Program::Same),
-        Command::Upgrade => boss.reload_and_wait(Program::New),
+        Command::Reload => boss.roll_over.run(boss, Program::Same),
+        Command::Upgrade => boss.roll_over.run(boss, Program::New),
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) fn status(boss: &Supervisor) -> Status {
         None => WorkerStatus::resting(slot.id, slot.restarts()),
         Some(child) => {
             let mut status = WorkerStatus::read(slot.id, &child.record);
-            if boss.orphans.contains(slot.id) && status.state == State::Ready {
+            if boss.is_stalled(&child) && status.state == State::Ready {
                 status.state = State::Stalled;
             }
             status

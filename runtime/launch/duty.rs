@@ -55,7 +55,8 @@ fn attend(worker: &Worker, link: Rc<Link>, record: &'static Slot) -> io::Result<
     daemon("hears signals").spawn(move || hear(&hearer, &signals))?;
     daemon("obeys the launcher").spawn(move || obey(&obeyer, &link))?;
     beat::hog::answer(record)?;
-    beat::start(record)?;
+    let counter = worker.clone();
+    beat::start(record, move || counter.count_connections())?;
     Ok(())
 }
 
@@ -72,6 +73,10 @@ fn obey(worker: &Worker, link: &Link) {
         let done = match text.split(' ').next() {
             Some("drain") => {
                 worker.drain();
+                Ok(())
+            }
+            Some("leave") => {
+                worker.leave();
                 Ok(())
             }
             Some("cancel") => break,

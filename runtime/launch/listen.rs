@@ -35,6 +35,9 @@ use super::control_socket::check_stale;
 /// that is lower.
 const BACKLOG: i32 = 4096;
 
+/// Begins the name of a Unix socket that has a file.
+const UNIX: &str = "unix:";
+
 /// All sockets, in the order of `bind`.
 #[derive(Debug)]
 pub(super) struct Sockets(Vec<Bound>);
@@ -106,6 +109,18 @@ impl Sockets {
         with(indices.join(","), &fds);
     }
 
+    /// Removes the files of Unix sockets, so that who comes finds nobody, not a dead end.
+    pub(super) fn remove_files(&self) {
+        for path in self
+            .0
+            .iter()
+            .filter_map(|bound| bound.name.strip_prefix(UNIX))
+        {
+            // Somebody may have removed it before.
+            let _ = fs::remove_file(path);
+        }
+    }
+
     /// The kinds of the sockets, as a worker is told of them.
     pub(super) fn kinds(&self) -> String {
         let letter = |bound: &Bound| match bound.kind {
@@ -147,7 +162,7 @@ impl Bound {
     ///
     /// As [`tcp`](Bound::tcp).
     pub(super) fn unix(path: &Path) -> io::Result<Bound> {
-        let name = path.display().to_string();
+        let name = unix_name(path);
         let listener = open_unix(path).map_err(|error| cannot_listen(&name, &error))?;
         Ok(Bound::shared(name, Kind::Unix, listener.into()))
     }
@@ -263,6 +278,11 @@ fn tcp_addr(fd: &impl AsFd) -> Option<SocketAddr> {
 
 fn reuses_port(fd: &impl AsFd) -> bool {
     socket2::SockRef::from(fd).reuse_port().unwrap_or(false)
+}
+
+/// The name under which a Unix socket is kept.
+pub(super) fn unix_name(path: &Path) -> String {
+    format!("{UNIX}{}", path.display())
 }
 
 /// A socket file that nobody listens on is left over from a program that was killed, and is

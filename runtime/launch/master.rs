@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::board;
 use super::commands::{self, status};
 use super::config::{Balance, Bind, Misconfigured, Opened, Settings};
-use super::listen::{Bound, Sockets};
+use super::listen::{Bound, Sockets, unix_name};
 use super::output::Log;
 use super::pid_file::PidFile;
 use super::records::Records;
@@ -17,7 +17,7 @@ use super::spawn::{Origin, Program};
 use super::supervisor::{FAILURE, MISCONFIGURED, Supervisor};
 use super::systemd::{self, Activated, ActivatedSocket};
 use super::upgrade::Inheritance;
-use super::watch;
+use super::{notify, reap, watch};
 use crate::signal::{
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, Signals,
 };
@@ -73,10 +73,11 @@ pub(super) fn run(
     on_ready: OnReady,
     mut inheritance: Option<Inheritance>,
 ) -> io::Result<ExitCode> {
-    match prepare(&settings, binds, inheritance.as_mut()) {
-        Ok(prepared) => crate::run(|| supervise(settings, prepared, on_ready, inheritance)),
-        Err(refusal) => Ok(refusal.report()),
-    }
+    let ended = prepare(&settings, binds, inheritance.as_mut()).and_then(|prepared| {
+        let supervised = || supervise(settings, prepared, on_ready, inheritance);
+        crate::run(supervised).map_err(Refusal::Failed)
+    });
+    Ok(ended.unwrap_or_else(|refusal| refusal.report()))
 }
 
 /// Opens what must be there before anything runs.
@@ -130,7 +131,7 @@ pub(super) fn open(
             Some(bound) => bound,
             None => Bound::tcp(&name, balance)?,
         },
-        Bind::Unix(path) => match inherited(&path.display().to_string()) {
+        Bind::Unix(path) => match inherited(&unix_name(&path)) {
             Some(bound) => bound,
             None => Bound::unix(&path)?,
         },
@@ -200,11 +201,14 @@ fn supervise(
     let boss = Supervisor::new(settings, origin, sockets, Rc::clone(&records), log, started);
     hear_signals(&boss)?;
     watch::start(&boss)?;
+    reap::start(&boss)?;
+    notify::start(&boss)?;
     let control_socket = commands::listen(&boss)?;
     match inheritance {
         Some(before) => {
             before.take_over(&records, &boss)?;
-            boss.finish_upgrade();
+            boss.wait_for_ready();
+            boss.roll_over.finish_upgrade(&boss);
         }
         None => {
             for id in 0..workers {
@@ -246,8 +250,8 @@ fn obey(boss: &Rc<Supervisor>, signal: i32, had_terminal: bool) {
         SIGHUP if had_terminal && !terminal_is_there() => {
             boss.stop(Duration::ZERO, settings.interrupt_drain);
         }
-        SIGHUP => boss.reload(Program::Same),
-        SIGUSR2 => boss.reload(Program::New),
+        SIGHUP => boss.roll_over.start(boss, Program::Same),
+        SIGUSR2 => boss.roll_over.start(boss, Program::New),
         SIGUSR1 => boss.log.say(status(boss)),
         SIGTTIN => say_failure(boss, boss.add()),
         SIGTTOU => say_failure(boss, boss.remove()),

@@ -198,13 +198,11 @@ impl Slot {
         self.take_place(boss, &child);
         loop {
             let called = || child.has_ended() || self.order.get() != Order::Serve;
-            let called = match due.is_ever() {
-                false => {
-                    boss.changes.wait_until(called);
-                    true
-                }
-                true => boss.changes.wait(RECYCLE_LOOK, called),
-            };
+            if due.is_ever() {
+                boss.changes.wait(RECYCLE_LOOK, called);
+            } else {
+                boss.changes.wait_until(called);
+            }
             if let Some(exit) = child.exit() {
                 self.serving.replace(None);
                 return (!self.is_to_end()).then_some((child, exit));
@@ -215,7 +213,6 @@ impl Slot {
                     self.serving.replace(None);
                     return None;
                 }
-                Order::Serve if called => {}
                 Order::Serve => match due.why(&child) {
                     None => continue,
                     Some(why) => {
@@ -229,7 +226,8 @@ impl Slot {
                 Ok(next) => {
                     self.restarts.set(self.restarts.get() + 1);
                     self.take_place(boss, &next);
-                    boss.retire(std::mem::replace(&mut child, next));
+                    let old = std::mem::replace(&mut child, next);
+                    boss.retire(old, boss.settings.drain_timeout);
                     due = recycle::Due::new(&boss.settings.recycling);
                 }
                 Err(NotStarted::Unwanted) => {}

@@ -8,9 +8,9 @@
 //! What it is told (by signals, or over the control socket) are methods that return at once:
 //!
 //! ```text
-//!   stop         every slot gives up its place; told again, it hurries: drain, cancel, kill
-//!   reload       one slot after the other is replaced, until one fails
-//!   add, remove  one slot more or fewer
+//!   stop             every slot gives up its place; told again, it hurries: drain, cancel, kill
+//!   add, remove      one slot more or fewer
+//!   roll_over.start  one slot after the other is replaced
 //! ```
 //!
 //! It never touches a connection. What it must not lose are processes: each worker is in `children`
@@ -25,14 +25,14 @@ use std::time::Duration;
 use super::changes::Changes;
 use super::child::{Child, Urgency};
 use super::config::{Settings, Workers};
-use super::control_socket::Answer;
 use super::listen::Sockets;
 use super::orphans::Orphans;
 use super::output::Log;
 use super::records::Records;
+use super::roll_over::RollOver;
 use super::slot::Slot;
 use super::spawn::{self, Origin, Program};
-use super::upgrade;
+use super::wire::Line;
 use crate::thread::Builder;
 
 /// So many workers fail before any was ready, and the launcher gives up.
@@ -43,6 +43,15 @@ pub(super) const SUCCESS: u8 = 0;
 pub(super) const FAILURE: u8 = 1;
 pub(super) const NEVER_READY: u8 = 3;
 pub(super) const MISCONFIGURED: u8 = 4;
+
+/// How far a launcher has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Ready,
+    Reloading,
+    Stopping,
+}
 
 /// All that the launcher's green threads share.
 pub(super) struct Supervisor {
@@ -62,13 +71,11 @@ pub(super) struct Supervisor {
     looked_after: Cell<usize>,
     /// How urgently it is to end.
     stopping: Cell<Urgency>,
-    /// Workers are being replaced, one by one.
-    rolling: Cell<bool>,
-    /// And will be again when that is over.
-    roll_again: Cell<Option<Program>>,
-    /// What came of the last one.
-    rolled: Cell<bool>,
+    pub(super) roll_over: RollOver,
+    /// Some worker has been ready.
     ever_ready: Cell<bool>,
+    /// All have been, at the same time.
+    all_ready: Cell<bool>,
     boot_failures: Cell<u32>,
     code: Cell<u8>,
 }
@@ -95,10 +102,9 @@ impl Supervisor {
             started,
             looked_after: Cell::new(0),
             stopping: Cell::new(Urgency::None),
-            rolling: Cell::new(false),
-            roll_again: Cell::new(None),
-            rolled: Cell::new(false),
+            roll_over: RollOver::default(),
             ever_ready: Cell::new(false),
+            all_ready: Cell::new(false),
             boot_failures: Cell::new(0),
             code: Cell::new(SUCCESS),
         })
@@ -113,6 +119,10 @@ impl Supervisor {
         self.sockets.borrow().open_for(id)?;
         let slot = Rc::new(Slot::new(id));
         self.slots.borrow_mut().push(Rc::clone(&slot));
+        if first.is_none() {
+            // Connections come from the moment on that its sockets are open.
+            self.orphans.add(self, id);
+        }
         self.look_after(format!("slot {id}"), move |boss| slot.live(boss, first))
     }
 
@@ -133,6 +143,20 @@ impl Supervisor {
             self.looked_after.set(self.looked_after.get() - 1);
         }
         spawned.map(drop)
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match () {
+            () if self.is_stopping() => Phase::Stopping,
+            () if self.roll_over.goes_on() => Phase::Reloading,
+            () if self.all_ready.get() => Phase::Ready,
+            () => Phase::Starting,
+        }
+    }
+
+    /// Whether a worker serves that does not turn.
+    pub(super) fn is_stalled(&self, child: &Child) -> bool {
+        self.orphans.contains(child.id)
     }
 
     /// Waits until each slot has had a worker that was ready, or the launcher is to end; says which.
@@ -212,11 +236,10 @@ impl Supervisor {
         }
     }
 
-    /// Lets a worker whose place is taken finish.
-    pub(super) fn retire(self: &Rc<Self>, child: Rc<Child>) {
-        let patience = self.settings.drain_timeout;
+    /// Lets a worker finish, for so long.
+    pub(super) fn retire(self: &Rc<Self>, child: Rc<Child>, patience: Duration) {
         child.hurry(Urgency::Drain);
-        let name = format!("retired {}", child.name());
+        let name = format!("retires {}", child.name());
         // Without a green thread it has been told all the same, and is killed at the end.
         let _ = self.look_after(name, move |_| child.end(patience));
     }
@@ -253,6 +276,9 @@ impl Supervisor {
 
     /// Those who send connections here are to find out first.
     fn wait_and_stop(self: &Rc<Self>, delay: Duration, patience: Duration) -> io::Result<()> {
+        for child in self.children() {
+            let _ = child.tell(&Line::new("leave"), &[]);
+        }
         self.look_after("pre-drain delay".into(), move |boss| {
             boss.changes
                 .wait(delay, || boss.stopping.get() > Urgency::Drain);
@@ -260,97 +286,19 @@ impl Supervisor {
         })
     }
 
-    fn end_slots(&self, patience: Duration) {
+    /// Everybody drains at the same time.
+    fn end_slots(self: &Rc<Self>, patience: Duration) {
         // A connection that nobody will accept is better refused. What is queued, the workers take:
         // they have the sockets too.
-        self.sockets.replace(Sockets::new(Vec::new()));
-        let slots = self.slots.take();
-        for slot in slots {
+        self.sockets
+            .replace(Sockets::new(Vec::new()))
+            .remove_files();
+        for slot in self.slots.take() {
             slot.end(self, patience);
         }
-    }
-
-    /// Replaces all workers, one after the other: the next one is ready before the old one drains.
-    /// One that fails ends it, and the old ones stay. Told again meanwhile, it begins again when it
-    /// is through.
-    ///
-    /// With [`Program::New`], the first of them runs the new program; when it is ready, the launcher
-    /// executes that in its own place, and goes on there.
-    pub(super) fn reload(self: &Rc<Self>, program: Program) {
-        if self.is_stopping() {
-            return;
+        for child in self.children() {
+            self.retire(child, patience);
         }
-        if self.rolling.get() {
-            return self.roll_again.set(Some(program));
-        }
-        self.start_roll_over(program, 0);
-    }
-
-    fn start_roll_over(self: &Rc<Self>, program: Program, first: usize) {
-        self.rolling.set(true);
-        let rolls = self.look_after("roll-over".into(), move |boss| {
-            let mut next = Some((program, first));
-            while let Some((program, first)) = next {
-                boss.rolled.set(boss.roll_over(program, first));
-                next = boss.roll_again.take().map(|program| (program, 0));
-            }
-            boss.rolling.set(false);
-        });
-        if let Err(error) = rolls {
-            self.rolling.set(false);
-            self.rolled.set(false);
-            self.log.say(format_args!("cannot roll over: {error}"));
-        }
-    }
-
-    /// As [`reload`](Supervisor::reload), and says what came of it.
-    pub(super) fn reload_and_wait(self: &Rc<Self>, program: Program) -> Answer {
-        self.reload(program);
-        self.changes.wait_until(|| !self.rolling.get());
-        match self.rolled.get() {
-            true => Ok("all workers are replaced".into()),
-            false => Err("a worker could not be replaced; the launcher's log says why".into()),
-        }
-    }
-
-    /// Whether all were replaced.
-    fn roll_over(self: &Rc<Self>, program: Program, first: usize) -> bool {
-        let slots = self
-            .slots
-            .borrow()
-            .get(first..)
-            .unwrap_or_default()
-            .to_vec();
-        self.log.say(format_args!(
-            "replacing {} workers, one by one",
-            slots.len()
-        ));
-        for slot in slots {
-            if self.is_stopping() {
-                return false;
-            }
-            if !slot.replace(self, program) {
-                self.log
-                    .say("the roll-over has ended: the workers that are left stay");
-                return false;
-            }
-            if program == Program::New {
-                // The other slots are the new program's business.
-                let error = upgrade::execute(self);
-                self.log
-                    .say(format_args!("cannot execute the new program: {error}"));
-                slot.replace(self, Program::Same);
-                return false;
-            }
-        }
-        self.log.say("all workers are replaced");
-        true
-    }
-
-    /// What is left to do in the new program: all workers but the first are the old one's.
-    pub(super) fn finish_upgrade(self: &Rc<Self>) {
-        self.log.say("this is the new program now");
-        self.start_roll_over(Program::Same, upgrade::FIRST + 1);
     }
 
     /// One worker more; its number.

@@ -111,11 +111,6 @@ impl Systemd {
         self.send(&[NotifyState::Watchdog])
     }
 
-    /// All is lost: act as if the watchdog had not been heard from.
-    pub(crate) fn watchdog_trigger(&self) -> io::Result<()> {
-        self.send(&[NotifyState::WatchdogTrigger])
-    }
-
     /// How often the watchdog wants to be told: twice as often as it looks.
     pub(crate) fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog.map(|limit| limit / 2)

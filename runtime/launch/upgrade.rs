@@ -162,7 +162,7 @@ impl Inheritance {
             boss.keep(Rc::clone(&child));
             match serving.get_mut(id) {
                 Some(place) if serves => *place = Some(child),
-                _ => boss.retire(child),
+                _ => boss.retire(child, boss.settings.drain_timeout),
             }
         }
         for (id, child) in serving.into_iter().enumerate() {

@@ -22,8 +22,8 @@ use crate::io::Source;
 
 /// Descriptors that one message carries at most; the kernel's `SCM_MAX_FD`.
 pub(super) const MOST_FDS: usize = 253;
-/// Bytes of one message at most.
-const MOST_BYTES: usize = 128 << 10;
+/// Bytes of one message at most: the longest has the path of a socket in it.
+const MOST_BYTES: usize = 8 << 10;
 
 /// One end of the line.
 #[derive(Debug)]

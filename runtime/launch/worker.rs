@@ -51,8 +51,12 @@ struct Shared {
     adopted: RefCell<BTreeMap<(usize, usize), OwnedFd>>,
     /// By index, those of the listeners that were handed out.
     siblings: RefCell<Vec<(usize, Rc<Siblings>)>>,
+    /// Each says how many connections a server has.
+    servers: RefCell<Vec<Box<dyn Fn() -> usize>>>,
     draining: Shutdown,
     ready: Cell<bool>,
+    /// It will be told to drain before long.
+    leaving: Cell<bool>,
     /// Neither where there is no launcher.
     link: Option<Rc<Link>>,
     record: Option<&'static board::Slot>,
@@ -117,8 +121,10 @@ impl Worker {
             sockets: RefCell::new(sockets),
             adopted: RefCell::default(),
             siblings: RefCell::default(),
+            servers: RefCell::default(),
             draining: Shutdown::new(),
             ready: Cell::new(false),
+            leaving: Cell::new(false),
             link,
             record,
         }))
@@ -199,6 +205,15 @@ impl Worker {
         }
     }
 
+    /// Whether new clients are welcome: it is ready, and the launcher does not end. What a
+    /// readiness probe is to be told: it changes
+    /// [some time](super::Launcher::pre_drain_delay) before the worker drains, while it accepts
+    /// still.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.ready.get() && !self.0.leaving.get() && !self.0.draining.is_set()
+    }
+
     /// The word that this worker is to come to an end: take nothing new, finish what is begun,
     /// return from the closure.
     #[must_use]
@@ -218,6 +233,9 @@ impl Worker {
     /// As [`Server::run`].
     pub fn serve<L: Listener + 'static>(&self, server: Server<L>) -> io::Result<()> {
         let handle = server.handle();
+        let counted = handle.clone();
+        let count = Box::new(move || counted.connections());
+        self.0.servers.borrow_mut().push(count);
         let draining = self.0.draining.clone();
         let stopper = Builder::new().name("stops the server".into()).daemon(true);
         stopper.spawn(move || {
@@ -233,6 +251,19 @@ impl Worker {
     pub fn count_request(&self) {
         if let Some(record) = self.0.record {
             record.requests.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn leave(&self) {
+        self.0.leaving.set(true);
+    }
+
+    /// Writes down how many connections there are.
+    pub(super) fn count_connections(&self) {
+        if let Some(record) = self.0.record {
+            let servers = self.0.servers.borrow();
+            let connections: usize = servers.iter().map(|count| count()).sum();
+            record.connections.store(connections as u64, Relaxed);
         }
     }
 

@@ -22,7 +22,7 @@ fn watch() -> Watch {
 fn it_beats_while_the_loop_turns() {
     let slot = slot();
     crate::run(|| {
-        start(slot).unwrap();
+        start(slot, || ()).unwrap();
         crate::yield_now();
         let first = slot.heartbeat.load(Relaxed);
         assert!(first > 0);
@@ -43,7 +43,7 @@ fn it_beats_while_the_loop_turns() {
 fn a_hog_shows_as_lag() {
     let slot = slot();
     crate::run(|| {
-        start(slot).unwrap();
+        start(slot, || ()).unwrap();
         crate::yield_now();
         std::thread::sleep(BEAT * 3);
         crate::sleep(Duration::from_millis(1));
@@ -173,7 +173,7 @@ fn helper_that_hogs() {
 fn hog_in_the_loop(slot: &'static Slot) {
     crate::run(|| {
         hog::answer(slot).unwrap();
-        start(slot).unwrap();
+        start(slot, || ()).unwrap();
         crate::yield_now();
         let hog = Builder::new().name("greedy".to_owned());
         let hog = hog.spawn(|| std::thread::sleep(Duration::from_secs(60)));

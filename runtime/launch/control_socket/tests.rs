@@ -44,7 +44,16 @@ fn ask(path: &Path, line: &str) -> String {
 
 fn run(test: impl FnOnce()) {
     let limit = Duration::from_secs(10);
-    crate::run(|| crate::timeout(limit, test).expect("the test hangs"));
+    crate::run(|| crate::timeout(limit, test).unwrap_or_else(|_| give_up()));
+}
+
+/// Who has not come to an end, for all to see: `run` would wait for them for ever.
+fn give_up() -> ! {
+    let mut stderr = io::stderr();
+    for thread in crate::thread::all() {
+        let _ = writeln!(stderr, "{thread:?}: {}", thread.state());
+    }
+    std::process::abort()
 }
 
 #[test]

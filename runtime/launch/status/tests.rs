@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
+use crate::launch::board::Board;
 
 fn worker(id: usize, pid: u32) -> WorkerStatus {
     WorkerStatus {

@@ -42,7 +42,16 @@ fn connect(addr: SocketAddr) -> (TcpStream, SocketAddr) {
 }
 
 fn run(test: impl FnOnce()) {
-    crate::run(|| crate::timeout(LONG, test).expect("the test hangs"));
+    crate::run(|| crate::timeout(LONG, test).unwrap_or_else(|_| give_up()));
+}
+
+/// Who has not come to an end, for all to see: `run` would wait for them for ever.
+fn give_up() -> ! {
+    let mut stderr = io::stderr();
+    for thread in crate::thread::all() {
+        let _ = writeln!(stderr, "{thread:?}: {}", thread.state());
+    }
+    std::process::abort()
 }
 
 #[test]
