@@ -140,7 +140,7 @@
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues |
 //! | 5 I/O | [`io`] [`fs`] [`process`] [`signal`] [`net`] [`os`] | the one retry loop, in `io` |
 //! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
-//! | 7 processes | [`launch`] | one worker process per core, supervised |
+//! | 7 processes | [`ipc`] [`launch`] | between processes; one worker process per core, supervised |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -198,6 +198,9 @@ pub mod pool;
 pub mod server;
 
 // Floor 7, processes.
+#[cfg(feature = "ipc")]
+pub mod ipc;
+
 pub mod launch;
 
 pub use blocking::blocking;
