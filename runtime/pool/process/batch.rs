@@ -132,25 +132,20 @@ impl Route {
         })
     }
 
-    /// Submits a batch.
+    /// Submits a batch, which tells what size the next one is to have.
     #[track_caller]
-    pub(super) fn submit<R>(&self, batch: Batch, size: &Size) -> Future<Results<R>>
+    pub(super) fn submit<R>(&self, batch: Batch, size: Option<&Size>) -> Future<Results<R>>
     where
         R: DeserializeOwned + 'static,
     {
-        self.submit_as(
-            batch,
-            Some(Rc::clone(size)),
-            false,
-            |results: Results<R>| {
-                // They are handed on, one by one.
-                results
-                    .iter()
-                    .flat_map(|result| result.as_ref().err())
-                    .for_each(JobError::seen);
-                Ok(results)
-            },
-        )
+        self.submit_as(batch, size.cloned(), false, |results: Results<R>| {
+            // They are handed on, one by one.
+            results
+                .iter()
+                .flat_map(|result| result.as_ref().err())
+                .for_each(JobError::seen);
+            Ok(results)
+        })
     }
 
     #[track_caller]
@@ -237,7 +232,7 @@ where
     pub(super) fn new(route: Route, ordered: bool, ahead: usize, limit: usize, items: I) -> Self {
         let size = Size::new(Cell::new(1));
         let batches = Batches::new(items, Rc::clone(&size), limit);
-        let submit = move |_, batch| route.submit(batch, &size);
+        let submit = move |_, batch| route.submit(batch, Some(&size));
         ProcessImap {
             batches: Imap::new(batches, ahead, ordered, || false, submit),
             ready: Vec::new().into_iter(),

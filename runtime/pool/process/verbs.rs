@@ -194,8 +194,7 @@ impl ProcessPool {
         I: IntoIterator<Item = A>,
     {
         let (route, limit) = (self.route(f), self.limit());
-        // The size of what is sent stays one, whatever is found out about it.
-        let submit = |item| route.submit::<R>(Batch::of(&item, limit), &Size::default());
+        let submit = |item| route.submit::<R>(Batch::of(&item, limit), None);
         let results = imap::map(items, self.ahead(), submit, Ok::<Results<R>, Infallible>);
         let results = results.unwrap_or_else(|never| match never {});
         results.into_iter().flatten().collect()
@@ -254,7 +253,7 @@ impl ProcessPool {
     {
         let size = Size::new(Cell::new(1));
         let batches = Batches::new(items.into_iter(), Rc::clone(&size), self.limit());
-        let submit = |batch| route.submit::<R>(batch, &size);
+        let submit = |batch| route.submit::<R>(batch, Some(&size));
         let all = |results: Results<R>| results.into_iter().collect::<Result<Vec<R>, _>>();
         match imap::map(batches, self.ahead(), submit, all) {
             Ok(values) => values.into_iter().flatten().collect(),
