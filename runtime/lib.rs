@@ -140,7 +140,7 @@
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues |
 //! | 5 I/O | [`io`] [`fs`] [`process`] [`signal`] [`net`] [`os`] | the one retry loop, in `io` |
 //! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
-//! | 7 processes | [`ipc`] [`launch`] | between processes; one worker process per core, supervised |
+//! | 7 processes | [`ipc`] [`launch`] [`pool::process`] | channels; one worker per core, supervised |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -250,7 +250,10 @@ mod tests {
     #[test]
     fn a_function_is_found_again_by_its_distance() {
         assert_eq!(call::<u32, u32>(Code::of(double), 21), 42);
-        assert_eq!(call::<_, String>(Code::of(|n: u32| n.to_string()), 7), "7");
+        assert_eq!(
+            call::<u32, String>(Code::of(|n: u32| n.to_string()), 7),
+            "7"
+        );
     }
 
     #[test]
