@@ -19,8 +19,9 @@
 //!
 //! # Ends go to other processes
 //!
-//! An end of a [`channel`] or a [`pipe`] is a value that can be sent, through another one. The first
-//! one a child process has as its standard input:
+//! An end of a [`channel`] or a [`pipe`], a [`Queue`], an [`Event`], a [`Semaphore`] or a
+//! [`Counter`] is a value that can be sent, through another end. The first one a child process has
+//! as its standard input:
 //!
 //! ```no_run
 //! use sedge::ipc::{self, Pipe, Sender};
@@ -42,6 +43,9 @@
 //! # std::io::Result::Ok(())
 //! # });
 //! ```
+//!
+//! The workers of a [launcher](crate::launch) need not be given anything: they ask for a thing
+//! [by its name](crate::launch::Worker::queue).
 //!
 //! What is sent is a duplicate: the sender's own one stays. A receiver is told of the end when the
 //! last sender *in any process* is gone, so drop what you do not use. A process that dies, however,
@@ -67,9 +71,13 @@ mod error;
 mod inherited;
 mod packets;
 mod pipe;
+mod queue;
+mod shared;
 
 pub use self::bytes::Bytes;
 pub use self::channel::{Messages, Receiver, Sender, channel};
 pub use self::error::{CodeError, RecvError, SendError};
 pub use self::inherited::inherited;
 pub use self::pipe::{Pipe, pipe};
+pub use self::queue::Queue;
+pub use self::shared::{Counter, Event, Permit, Semaphore};

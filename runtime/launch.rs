@@ -35,7 +35,8 @@
 //! A worker is this program, executed once more with the same arguments. It begins at `main`, and
 //! at [`run`](Launcher::run) it finds out that it is a worker. So what stands before `run` is done
 //! by everybody: read arguments there, but open no files for writing, print nothing, start no OS
-//! threads. What stands behind it is done by everybody too, at the end.
+//! threads. What stands behind it is done by everybody too, at the end. (The name of a worker, its
+//! first argument, ends in `: w0`.)
 //!
 //! ```text
 //!                     main ──> Launcher::run ──┬── is the launcher: opens sockets, and executes
@@ -84,7 +85,7 @@
 //! `fork`, for a copy of a process with a scheduler in it would steal the events of the original.
 
 mod beat;
-#[expect(unsafe_code, reason = "maps memory that processes share")]
+#[expect(unsafe_code, reason = "says what the records on it are made of")]
 mod board;
 mod changes;
 mod child;
@@ -96,6 +97,11 @@ mod duty;
 mod here;
 mod listen;
 mod master;
+#[cfg_attr(
+    not(feature = "ipc"),
+    expect(dead_code, reason = "what is shared by name is made by `ipc`")
+)]
+mod names;
 mod notify;
 mod orphans;
 mod output;
@@ -104,6 +110,8 @@ mod reap;
 mod records;
 mod recycle;
 mod roll_over;
+#[cfg(feature = "ipc")]
+mod share;
 mod slot;
 pub(crate) mod spawn;
 mod status;

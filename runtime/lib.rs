@@ -127,6 +127,11 @@
 //! streams, nothing else. A [`Remote`] is the door between them: it is `Send`, and spawns or
 //! unparks green threads of the scheduler it came from. A [`channel::remote`] carries values.
 //!
+//! # Several processes
+//!
+//! [`launch`] runs a server in one process per core, and replaces those that end. [`ipc`] has
+//! channels, queues and more that go from process to process.
+//!
 //! # The modules in reading order
 //!
 //! The source is meant to be read. A module uses only modules that stand before it:
@@ -140,7 +145,7 @@
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues |
 //! | 5 I/O | [`io`] [`fs`] [`process`] [`signal`] [`net`] [`os`] | the one retry loop, in `io` |
 //! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
-//! | 7 processes | [`ipc`] [`launch`] [`pool::process`] | channels; one worker per core, supervised |
+//! | 7 processes | `shared_memory` [`ipc`] [`launch`] [`pool::process`] | channels; supervised workers |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -198,6 +203,9 @@ pub mod pool;
 pub mod server;
 
 // Floor 7, processes.
+#[expect(unsafe_code, reason = "maps memory that other processes change")]
+mod shared_memory;
+
 #[cfg(feature = "ipc")]
 pub mod ipc;
 

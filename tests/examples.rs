@@ -334,6 +334,16 @@ fn every_item_that_is_produced_is_consumed_once() {
     assert!(items.into_iter().eq(0..20));
 }
 
+#[cfg(feature = "ipc")]
+#[test]
+fn the_shared_queue_loses_one_job_at_most_with_the_consumer_that_is_killed() {
+    let text = output("shared_queue");
+    assert!(text.starts_with("after 1000 jobs, consumer "), "{text}");
+    let end = text.lines().last().unwrap_or_default();
+    let ends = ["0 of 6000 jobs lost", "1 of 6000 jobs lost"];
+    assert!(ends.contains(&end), "{text}");
+}
+
 /// What `sedgectl` makes of an answer: its output, its error text, and whether it was content.
 fn sedgectl(arguments: &[&str], answer: Option<&'static str>) -> (String, String, bool) {
     let name = format!(

@@ -22,7 +22,7 @@ pub(crate) struct Group {
     pub(crate) size: &'static str,
 }
 
-pub(crate) const GROUPS: [Group; 12] = [
+pub(crate) const GROUPS: [Group; 15] = [
     Group {
         name: "switch",
         title: "Letting another one run",
@@ -122,6 +122,36 @@ pub(crate) const GROUPS: [Group; 12] = [
         limit: Some("mio"),
         limit_size: None,
         size: "connections",
+    },
+    Group {
+        name: "ipc",
+        title: "Asking another process",
+        what: "64 bytes to another process and back",
+        source: "ipc",
+        unit: Unit::Time,
+        limit: Some("socketpair"),
+        limit_size: None,
+        size: "",
+    },
+    Group {
+        name: "ipc-bytes",
+        title: "Giving another process something large",
+        what: "so many bytes to another process, and the word that they are there",
+        source: "ipc",
+        unit: Unit::Time,
+        limit: None,
+        limit_size: None,
+        size: "bytes",
+    },
+    Group {
+        name: "ipc-queue",
+        title: "A queue of several processes",
+        what: "a small message, while four processes put and four get",
+        source: "ipc",
+        unit: Unit::Time,
+        limit: Some("socketpair"),
+        limit_size: None,
+        size: "",
     },
     Group {
         name: "memory",

@@ -18,7 +18,7 @@ use super::packets::{LIMIT, Packets, pair};
 
 /// A channel between processes: what is sent into one end comes out of the other.
 ///
-/// Both ends may be [sent](self#ends-go-to-other-processes) to other processes, and be cloned
+/// Both ends may be [sent](crate::ipc#ends-go-to-other-processes) to other processes, and be cloned
 /// there and here. A message then goes to one of the receivers.
 ///
 /// ```
@@ -90,9 +90,9 @@ impl<T: Serialize> Sender<T> {
     /// Sends a message; waits while the channel is full, which it is with some 270 small messages,
     /// or two of 64 KiB.
     ///
-    /// It is sent when this has returned `Ok`, and not at all otherwise: so also if the green thread
-    /// is cancelled, or out of time, while it waits. That it is sent does not mean that somebody
-    /// has received it.
+    /// It is sent when this has returned `Ok`, and not at all otherwise: so also if the green
+    /// thread is cancelled, or out of time, while it waits. That it is sent does not mean that
+    /// somebody has received it.
     ///
     /// # Errors
     ///

@@ -30,7 +30,7 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg,
-    sendmsg, socketpair,
+    send, sendmsg, socketpair,
 };
 
 use super::error::{RecvError, SendError};
@@ -158,11 +158,10 @@ pub(super) fn would_block<R>(result: &io::Result<R>) -> bool {
 }
 
 fn send_now(fd: impl AsFd, packet: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let parts = [IoSlice::new(packet)];
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     loop {
         let sent = if fds.is_empty() {
-            sendmsg(&fd, &parts, &mut SendAncillaryBuffer::default(), flags)
+            send(&fd, packet, flags)
         } else {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
             let mut control = SendAncillaryBuffer::new(&mut space);
@@ -170,7 +169,7 @@ fn send_now(fd: impl AsFd, packet: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<
                 let message = "a message can carry 252 ends and descriptors, not more";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
-            sendmsg(&fd, &parts, &mut control, flags)
+            sendmsg(&fd, &[IoSlice::new(packet)], &mut control, flags)
         };
         match sent {
             Err(Errno::INTR) => {}

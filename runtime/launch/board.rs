@@ -11,9 +11,8 @@
 //! Every field is an atomic, read and written with [`Relaxed`]: each is a number by itself, and
 //! nobody concludes from one to another. The two exceptions say so ([`Slot::write_hog`]).
 //!
-//! The memory is a memfd, sparse, so room for more workers than there are costs nothing. It is
-//! sealed: nobody can shorten it, so no access can end in `SIGBUS`, and [`Board::open`] takes
-//! nothing that is not sealed, of another length, or made by a build with another layout.
+//! The memory is [sparse and sealed](crate::shared_memory), so room for more workers than there are
+//! costs nothing. [`Board::open`] takes none that was made by a build with another layout.
 //!
 //! Times are nanoseconds of `CLOCK_MONOTONIC`, which all processes of a boot share: [`now`].
 //!
@@ -22,17 +21,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::ptr::NonNull;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use std::time::Duration;
 
-use rustix::fs::{
-    MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
-};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::shared_memory::{Shared, SharedMemory};
 
 /// Workers that a board has room for, unless somebody wants more.
 pub(crate) const SLOTS: usize = 256;
@@ -40,16 +36,9 @@ pub(crate) const SLOTS: usize = 256;
 pub(crate) const HOG_BYTES: usize = 320;
 /// Begins each board: the name of this layout, to be changed with it.
 const LAYOUT: u64 = u64::from_le_bytes(*b"sedge b1");
-const SEALS: SealFlags = SealFlags::SHRINK
-    .union(SealFlags::GROW)
-    .union(SealFlags::SEAL);
 
 /// The mapping, and the descriptor to send to workers.
-pub(crate) struct Board {
-    fd: OwnedFd,
-    head: NonNull<Head>,
-    slots: usize,
-}
+pub(crate) struct Board(SharedMemory<Head, Slot>);
 
 /// What stands before the slots. As large as they are, so that all are aligned.
 #[repr(C, align(512))]
@@ -86,6 +75,11 @@ pub(crate) struct Slot {
 }
 
 const _: () = assert!(size_of::<Head>() == size_of::<Slot>() && size_of::<Slot>() == 512);
+
+// SAFETY: `repr(C)`, and atomics only.
+unsafe impl Shared for Head {}
+// SAFETY: as above.
+unsafe impl Shared for Slot {}
 
 /// What a worker is doing. The first ones a worker's slot says, the others the launcher finds out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,15 +143,9 @@ impl Board {
     ///
     /// If the process is out of descriptors or memory.
     pub(crate) fn create(slots: usize) -> io::Result<Board> {
-        let fd = memfd_create(
-            "sedge-board",
-            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
-        )?;
-        ftruncate(&fd, len(slots) as u64)?;
-        fcntl_add_seals(&fd, SEALS)?;
-        let board = Board::map(fd, slots)?;
-        board.head().slots.store(slots as u64, Relaxed);
-        board.head().layout.store(LAYOUT, Relaxed);
+        let board = Board(SharedMemory::create("sedge-board", slots)?);
+        board.0.head().slots.store(slots as u64, Relaxed);
+        board.0.head().layout.store(LAYOUT, Relaxed);
         Ok(board)
     }
 
@@ -167,15 +155,10 @@ impl Board {
     ///
     /// [`io::ErrorKind::InvalidData`] if it is none, or was made by another build.
     pub(crate) fn open(fd: OwnedFd) -> io::Result<Board> {
-        let is_sealed = fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(SEALS));
-        let size = usize::try_from(fstat(&fd)?.st_size).unwrap_or(0);
-        let slots = (size / size_of::<Slot>()).saturating_sub(1);
-        if !is_sealed || slots == 0 || size != len(slots) {
-            return Err(not_ours("it is no sealed memory of the right size"));
-        }
-        let board = Board::map(fd, slots)?;
-        let head = board.head();
-        if (head.layout.load(Relaxed), head.slots.load(Relaxed)) != (LAYOUT, slots as u64) {
+        let board = Board(SharedMemory::open(fd).map_err(not_ours)?);
+        let (head, slots) = (board.0.head(), board.len());
+        let layout = (head.layout.load(Relaxed), head.slots.load(Relaxed));
+        if slots == 0 || layout != (LAYOUT, slots as u64) {
             return Err(not_ours("another build has made it"));
         }
         Ok(board)
@@ -183,12 +166,12 @@ impl Board {
 
     /// What workers are sent.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.0.fd()
     }
 
     /// How many slots there are.
     pub(crate) fn len(&self) -> usize {
-        self.slots
+        self.0.records().len()
     }
 
     /// The record of the worker with that number.
@@ -197,18 +180,13 @@ impl Board {
     ///
     /// If there are not so many.
     pub(crate) fn slot(&self, index: usize) -> &Slot {
+        let slots = self.0.records();
         assert!(
-            index < self.slots,
+            index < slots.len(),
             "slot {index} of a board of {}",
-            self.slots
+            slots.len()
         );
-        // SAFETY: the slots stand behind the head, which is as large as one, and there are `slots`
-        // of them (`len`), so this one is inside the mapping.
-        let slot = unsafe { self.head.cast::<Slot>().add(1 + index) };
-        // SAFETY: mapped and writable as long as `self` lives, and never shorter (sealed). Aligned,
-        // as the mapping is to a page and all before it are multiples of 512. Any bytes are a
-        // `Slot`: it is atomics only, which others may change meanwhile.
-        unsafe { slot.as_ref() }
+        &slots[index]
     }
 
     /// As [`slot`](Board::slot), for ever: the mapping stays. For a worker's own slot, which its
@@ -216,47 +194,12 @@ impl Board {
     pub(crate) fn into_slot(self, index: usize) -> &'static Slot {
         Box::leak(Box::new(self)).slot(index)
     }
-
-    fn map(fd: OwnedFd, slots: usize) -> io::Result<Board> {
-        let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a fresh mapping, at an address that the kernel chooses, touches nothing.
-        let start = unsafe {
-            mmap(
-                std::ptr::null_mut(),
-                len(slots),
-                access,
-                MapFlags::SHARED,
-                &fd,
-                0,
-            )
-        }?;
-        let head = NonNull::new(start).expect("a mapping is not at address zero");
-        Ok(Board {
-            fd,
-            head: head.cast(),
-            slots,
-        })
-    }
-
-    fn head(&self) -> &Head {
-        // SAFETY: as in `slot`: mapped, sealed, aligned to a page, and atomics only.
-        unsafe { self.head.as_ref() }
-    }
-}
-
-impl Drop for Board {
-    fn drop(&mut self) {
-        // SAFETY: mapped with this length by `map`, and what `slot` and `head` gave out has ended,
-        // for it borrowed `self`.
-        let unmapped = unsafe { munmap(self.head.as_ptr().cast(), len(self.slots)) };
-        debug_assert!(unmapped.is_ok(), "a mapping of our own");
-    }
 }
 
 impl fmt::Debug for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Board")
-            .field("slots", &self.slots)
+            .field("slots", &self.len())
             .finish_non_exhaustive()
     }
 }
@@ -310,12 +253,7 @@ impl Slot {
     }
 }
 
-/// Bytes of a board.
-fn len(slots: usize) -> usize {
-    size_of::<Head>() + slots * size_of::<Slot>()
-}
-
-fn not_ours(why: &str) -> io::Error {
+fn not_ours(why: impl fmt::Display) -> io::Error {
     let message = format!("not the launcher's board: {why}");
     io::Error::new(io::ErrorKind::InvalidData, message)
 }

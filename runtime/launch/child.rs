@@ -148,11 +148,14 @@ impl Child {
 
     fn listen(&self) {
         while let Ok(Some(message)) = self.link.recv() {
-            // It may be of another version, after an upgrade, and say more.
             if message.text == "ready" {
                 self.ready.set(true);
                 self.changes.tell();
+            } else if message.text.starts_with("share ") {
+                // If it has no answer, its line is full, or it does not keep to the rules.
+                let _ = self.record.names().answer(&self.link, message);
             }
+            // It may be of another version, after an upgrade, and say more.
         }
     }
 

@@ -82,6 +82,10 @@ fn obey(worker: &Worker, link: &Link) {
             Some("cancel") => break,
             Some("adopt") => adopt(worker, &text, fds),
             Some("release") => wire::number(&text, "slot").map(|slot| worker.release(slot)),
+            Some("shared" | "unshared") => {
+                let text = text.clone();
+                worker.questions().0.answered(Message { text, fds })
+            }
             // From a launcher of another version, which can do without.
             _ => Ok(()),
         };

@@ -1,5 +1,6 @@
-//! The places of the board, and who has them. A slot of the launcher has two workers while one
-//! replaces the other, so a place belongs to a worker and not to a slot.
+//! What the launcher keeps for its workers: what they share by name, and the places of the board,
+//! and who has them. A slot of the launcher has two workers while one replaces the other, so a
+//! place belongs to a worker and not to a slot.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -8,12 +9,14 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use super::board::{Board, SLOTS, Slot};
+use super::names::Names;
 
 /// The board with a note of what is taken.
 #[derive(Debug)]
 pub(super) struct Records {
     pub(super) board: Board,
     taken: RefCell<Vec<bool>>,
+    pub(super) names: Names,
 }
 
 /// The place of one worker, given back when this is dropped.
@@ -31,7 +34,11 @@ impl Records {
     /// places again.
     pub(super) fn on(board: Board) -> Rc<Records> {
         let taken = RefCell::new(vec![false; board.len()]);
-        Rc::new(Records { board, taken })
+        Rc::new(Records {
+            board,
+            taken,
+            names: Names::default(),
+        })
     }
 
     /// A free place.
@@ -50,6 +57,12 @@ impl Records {
             records: Rc::clone(self),
             index,
         }
+    }
+}
+
+impl Record {
+    pub(super) fn names(&self) -> &Names {
+        &self.records.names
     }
 }
 

@@ -32,6 +32,7 @@ use super::child::Child;
 use super::config::Kind;
 use super::door;
 use super::listen::Bound;
+use super::names::Names;
 use super::output::Stream;
 use super::records::Records;
 use super::spawn::Program;
@@ -76,6 +77,7 @@ fn hand_over(boss: &Supervisor) -> io::Result<OwnedFd> {
             .last("name", &bound.name);
         bound.with_fds(|fds| link.send(line.text(), fds))?;
     }
+    boss.records.names.hand_over(&link)?;
     let serving = boss.serving();
     for child in boss.children() {
         let serves = serving.iter().any(|other| Rc::ptr_eq(other, &child));
@@ -96,6 +98,7 @@ pub(super) struct Inheritance {
     slots: usize,
     board: Board,
     bound: Vec<Bound>,
+    names: Names,
     children: Vec<Heirloom>,
 }
 
@@ -121,6 +124,7 @@ impl Inheritance {
             slots: wire::number(&hello, "slots")?,
             board: Board::open(board)?,
             bound: Vec::new(),
+            names: Names::default(),
             children: Vec::new(),
         };
         // The other end is closed, and what was put on the line before is followed by its end.
@@ -134,6 +138,8 @@ impl Inheritance {
                 inheritance
                     .bound
                     .push(Bound::inherit(name.to_owned(), kind, fds)?);
+            } else if text.starts_with("name ") {
+                inheritance.names.inherit(Message { text, fds })?;
             } else {
                 inheritance.children.push(Heirloom::read(&text, fds)?);
             }
@@ -155,6 +161,7 @@ impl Inheritance {
 
     /// Takes charge of the workers, in a scheduler.
     pub(super) fn take_over(self, records: &Rc<Records>, boss: &Rc<Supervisor>) -> io::Result<()> {
+        records.names.extend(self.names);
         let mut serving: Vec<Option<Rc<Child>>> = (0..self.slots).map(|_| None).collect();
         for heirloom in self.children {
             let (id, serves) = (heirloom.id, heirloom.serves);

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::board::{self, Board, State};
 use super::config::Kind;
+use super::names::Questions;
 use super::wire::{self, Link, Message};
 use crate::net::TcpListener;
 use crate::net::adoption::Siblings;
@@ -57,6 +58,7 @@ struct Shared {
     ready: Cell<bool>,
     /// It will be told to drain before long.
     leaving: Cell<bool>,
+    questions: Questions,
     /// Neither where there is no launcher.
     link: Option<Rc<Link>>,
     record: Option<&'static board::Slot>,
@@ -125,6 +127,7 @@ impl Worker {
             draining: Shutdown::new(),
             ready: Cell::new(false),
             leaving: Cell::new(false),
+            questions: Questions::default(),
             link,
             record,
         }))
@@ -301,6 +304,11 @@ impl Worker {
             .adopted
             .borrow_mut()
             .retain(|(adopted, _), _| *adopted != slot);
+    }
+
+    /// What it asks the launcher for, and the line to it.
+    pub(super) fn questions(&self) -> (&Questions, Option<&Link>) {
+        (&self.0.questions, self.0.link.as_deref())
     }
 
     fn set_state(&self, state: State) {

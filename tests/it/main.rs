@@ -7,6 +7,8 @@ mod channel;
 mod deadlock;
 mod fs;
 mod generator;
+#[cfg(feature = "ipc")]
+mod ipc;
 mod limit;
 mod local;
 mod model;

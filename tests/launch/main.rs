@@ -8,7 +8,10 @@
 mod harness;
 mod life;
 mod load;
+#[cfg(feature = "ipc")]
+mod names;
 mod program;
+mod service;
 mod start;
 
 use std::process::ExitCode;
@@ -17,6 +20,8 @@ fn main() -> ExitCode {
     if let Some(code) = program::main() {
         return code;
     }
-    let tests = [start::TESTS, life::TESTS, load::TESTS].concat();
+    let tests = [start::TESTS, life::TESTS, load::TESTS, service::TESTS].concat();
+    #[cfg(feature = "ipc")]
+    let tests = [&tests[..], names::TESTS].concat();
     harness::run(&tests)
 }

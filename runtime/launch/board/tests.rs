@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
 use super::*;
 
@@ -27,8 +27,16 @@ fn nobody_can_shorten_it() {
     assert!(ftruncate(board.fd(), 1 << 20).is_err());
 }
 
+/// Bytes of a board.
+fn len(slots: usize) -> usize {
+    size_of::<Head>() + slots * size_of::<Slot>()
+}
+
 #[test]
 fn what_is_no_board_is_refused() {
+    const SEALS: SealFlags = SealFlags::SHRINK
+        .union(SealFlags::GROW)
+        .union(SealFlags::SEAL);
     let open = |fd| Board::open(fd).unwrap_err().kind();
     let memory = || memfd_create("x", MemfdFlags::ALLOW_SEALING).unwrap();
     assert_eq!(open(memory()), io::ErrorKind::InvalidData);
