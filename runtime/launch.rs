@@ -97,7 +97,7 @@ mod child;
 mod commands;
 mod config;
 mod control_socket;
-mod door;
+pub(crate) mod door;
 mod duty;
 mod here;
 mod listen;
@@ -118,14 +118,14 @@ mod roll_over;
 #[cfg(feature = "ipc")]
 mod share;
 mod slot;
-mod spawn;
+pub(crate) mod spawn;
 mod status;
 mod supervisor;
 #[expect(unsafe_code, reason = "takes the descriptors that systemd passes")]
 mod systemd;
 mod upgrade;
 mod watch;
-mod wire;
+pub(crate) mod wire;
 mod worker;
 
 use std::fmt;

@@ -64,6 +64,8 @@ mod future;
 mod green;
 mod group;
 mod imap;
+#[cfg(feature = "ipc")]
+pub mod process;
 mod resources;
 mod spread;
 mod threads;
@@ -75,6 +77,8 @@ pub use self::future::Future;
 pub use self::green::Pool;
 pub use self::group::Group;
 pub use self::imap::Imap;
+#[cfg(feature = "ipc")]
+pub use self::process::ProcessPool;
 pub use self::resources::{Resources, ResourcesBuilder, Taken};
 pub use self::spread::Spread;
 pub use self::threads::ThreadPool;

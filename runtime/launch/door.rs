@@ -8,6 +8,7 @@
 //!   message names, and that one is the parent  ──>  a worker: the message carries what it needs
 //!   the same, "sedge-heir ...", made by this very process  ──>  a launcher that has executed a
 //!                                                               new program in its own place
+//!   the same, "sedge-pool ...", made by the parent  ──>  a worker of a `ProcessPool`
 //!   anything else  ──>  a launcher
 //! ```
 //!
@@ -32,6 +33,8 @@ use super::wire::{self, Line, Link, Message};
 
 const WORKER: &str = "sedge-worker";
 const HEIR: &str = "sedge-heir";
+#[cfg(feature = "ipc")]
+const POOL: &str = "sedge-pool";
 
 /// What a process is to be.
 #[derive(Debug)]
@@ -51,33 +54,59 @@ pub(super) fn to_heir() -> Line {
     Line::new(HEIR).field("launcher", getpid())
 }
 
+/// Begins the first message to a worker of a pool.
+#[cfg(feature = "ipc")]
+pub(crate) fn to_pool_worker() -> Line {
+    Line::new(POOL).field("launcher", getpid())
+}
+
+/// As [`role`], for who only asks whether this is a worker of a pool.
+#[cfg(feature = "ipc")]
+pub(crate) fn pool_worker() -> io::Result<Option<(Link, Message)>> {
+    match speaks() {
+        Some((word, parent)) if word == POOL => take_line(parent, true).map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// Finds out, and takes the line.
 ///
 /// # Errors
 ///
 /// If this is a worker whose launcher has died, or there are no descriptors left.
 pub(super) fn role() -> io::Result<Role> {
-    let Some(launcher) = speaks() else {
-        return Ok(Role::Launcher);
-    };
+    match speaks() {
+        Some((word, launcher)) if word == WORKER => {
+            let (link, hello) = take_line(launcher, true)?;
+            Ok(Role::Worker(link, hello))
+        }
+        Some((word, launcher)) if word == HEIR => {
+            let (link, hello) = take_line(launcher, false)?;
+            Ok(Role::Heir(link, hello))
+        }
+        _ => Ok(Role::Launcher),
+    }
+}
+
+/// Takes the line and its first message; who is to die with the parent does so from now on.
+fn take_line(launcher: Pid, dies: bool) -> io::Result<(Link, Message)> {
     let link = Link::new(fcntl_dupfd_cloexec(stdin(), 3)?);
     let hello = link.recv_now()?.ok_or_else(|| wire::malformed("nothing"))?;
     dup2_stdin(File::open("/dev/null")?)?;
-    if hello.text.starts_with(HEIR) {
-        return Ok(Role::Heir(link, hello));
+    if dies {
+        // First the word, then the look: a parent that died before the first is seen by the second.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        if getppid() != Some(launcher) {
+            return Err(io::Error::other(
+                "the launcher died while this worker began",
+            ));
+        }
     }
-    // First the word, then the look: a launcher that died before the first is seen by the second.
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    if getppid() != Some(launcher) {
-        return Err(io::Error::other(
-            "the launcher died while this worker began",
-        ));
-    }
-    Ok(Role::Worker(link, hello))
+    Ok((link, hello))
 }
 
-/// Who speaks to us over standard input, in the launcher's words.
-fn speaks() -> Option<Pid> {
+/// Who speaks to us over standard input, in the launcher's words: the first of them, and who.
+fn speaks() -> Option<(String, Pid)> {
     let stdin = stdin();
     let is_line = socket_domain(stdin).ok()? == AddressFamily::UNIX
         && socket_type(stdin).ok()? == SocketType::SEQPACKET;
@@ -93,11 +122,10 @@ fn speaks() -> Option<Pid> {
     let launcher = Pid::from_raw(launcher)?;
     let made_by = socket_peercred(stdin).ok()?.pid;
     let is_ours = match word {
-        WORKER => launcher != getpid(),
         HEIR => launcher == getpid(),
-        _ => false,
+        _ => launcher != getpid(),
     };
-    (is_ours && made_by == launcher).then_some(launcher)
+    (is_ours && made_by == launcher).then(|| (word.to_owned(), launcher))
 }
 
 /// Puts a line where [`role`] looks for it, and gives back what was there.

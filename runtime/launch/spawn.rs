@@ -37,7 +37,7 @@ use crate::io::PipeReader;
 
 /// Which program a worker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Program {
+pub(crate) enum Program {
     /// The launcher's own.
     Same,
     /// What is there now under the path that the launcher was started by.
@@ -46,14 +46,14 @@ pub(super) enum Program {
 
 /// How this program was started.
 #[derive(Clone, Debug)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     pub(super) path: PathBuf,
     arguments: Vec<OsString>,
 }
 
 impl Origin {
     /// To be asked before the file can have been replaced.
-    pub(super) fn find() -> io::Result<Origin> {
+    pub(crate) fn find() -> io::Result<Origin> {
         let arguments: Vec<OsString> = env::args_os().collect();
         let path = arguments.first().and_then(|name| path_of(Path::new(name)));
         Ok(Origin {
@@ -63,7 +63,7 @@ impl Origin {
     }
 
     /// The program again, with the same arguments; `role` is added to its name.
-    pub(super) fn command(&self, program: Program, role: &str) -> Command {
+    pub(crate) fn command(&self, program: Program, role: &str) -> Command {
         let mut command = Command::new(match program {
             Program::Same => Path::new("/proc/self/exe"),
             Program::New => &self.path,

@@ -27,29 +27,29 @@ const MOST_BYTES: usize = 8 << 10;
 
 /// One end of the line.
 #[derive(Debug)]
-pub(super) struct Link(Source<OwnedFd>);
+pub(crate) struct Link(Source<OwnedFd>);
 
 /// What comes over it.
 #[derive(Debug)]
-pub(super) struct Message {
-    pub(super) text: String,
-    pub(super) fds: Vec<OwnedFd>,
+pub(crate) struct Message {
+    pub(crate) text: String,
+    pub(crate) fds: Vec<OwnedFd>,
 }
 
 /// Makes a line: the ends are alike.
-pub(super) fn pair() -> io::Result<(Link, OwnedFd)> {
+pub(crate) fn pair() -> io::Result<(Link, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     Ok((Link::new(ours), theirs))
 }
 
 impl Link {
-    pub(super) fn new(fd: OwnedFd) -> Link {
+    pub(crate) fn new(fd: OwnedFd) -> Link {
         Link(Source::new(fd))
     }
 
     /// Sends a message.
-    pub(super) fn send(&self, text: &str, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub(crate) fn send(&self, text: &str, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
@@ -66,12 +66,12 @@ impl Link {
     }
 
     /// Waits for a message; `None` is the end of the line.
-    pub(super) fn recv(&self) -> io::Result<Option<Message>> {
+    pub(crate) fn recv(&self) -> io::Result<Option<Message>> {
         self.0.read_with(|fd| receive(fd))
     }
 
     /// A message that is there already, for outside of a scheduler.
-    pub(super) fn recv_now(&self) -> io::Result<Option<Message>> {
+    pub(crate) fn recv_now(&self) -> io::Result<Option<Message>> {
         receive(self.0.get_ref())
     }
 }
@@ -110,45 +110,45 @@ fn receive(fd: impl AsFd) -> io::Result<Option<Message>> {
 }
 
 /// What is wrong with a message of the other side.
-pub(super) fn malformed(what: &str) -> io::Error {
+pub(crate) fn malformed(what: &str) -> io::Error {
     let message = format!("the launcher's line says what it never says: {what}");
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 /// A message in the making: a word, and then fields, `name=value`.
 #[derive(Debug)]
-pub(super) struct Line(String);
+pub(crate) struct Line(String);
 
 impl Line {
-    pub(super) fn new(word: &str) -> Line {
+    pub(crate) fn new(word: &str) -> Line {
         Line(word.to_owned())
     }
 
-    pub(super) fn field(mut self, name: &str, value: impl std::fmt::Display) -> Line {
+    pub(crate) fn field(mut self, name: &str, value: impl std::fmt::Display) -> Line {
         // Writing to a string does not fail.
         let _ = write!(self.0, " {name}={value}");
         self
     }
 
     /// A field whose value may have spaces in it; nothing can follow.
-    pub(super) fn last(self, name: &str, value: impl std::fmt::Display) -> Line {
+    pub(crate) fn last(self, name: &str, value: impl std::fmt::Display) -> Line {
         self.field(name, value)
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.0
     }
 }
 
 /// The value of a field.
-pub(super) fn field<'a>(line: &'a str, name: &str) -> io::Result<&'a str> {
+pub(crate) fn field<'a>(line: &'a str, name: &str) -> io::Result<&'a str> {
     let value = |word: &'a str| word.strip_prefix(name)?.strip_prefix('=');
     let found = line.split(' ').find_map(value);
     found.ok_or_else(|| malformed(&format!("{line:?} has no {name}")))
 }
 
 /// The value of the last field, to the end of the line.
-pub(super) fn last<'a>(line: &'a str, name: &str) -> io::Result<&'a str> {
+pub(crate) fn last<'a>(line: &'a str, name: &str) -> io::Result<&'a str> {
     let found = line
         .split_once(&format!(" {name}="))
         .map(|(_, value)| value);
@@ -156,7 +156,7 @@ pub(super) fn last<'a>(line: &'a str, name: &str) -> io::Result<&'a str> {
 }
 
 /// The value of a field that is a number.
-pub(super) fn number<N: std::str::FromStr>(line: &str, name: &str) -> io::Result<N> {
+pub(crate) fn number<N: std::str::FromStr>(line: &str, name: &str) -> io::Result<N> {
     let number = field(line, name)?.parse();
     number.map_err(|_| malformed(&format!("{name} of {line:?} is no number")))
 }

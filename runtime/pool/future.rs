@@ -63,6 +63,9 @@ pub(super) enum Stop {
     Thread(Thread),
     /// Says that nobody wants the value, and the future is done at once.
     Disown(Rc<dyn Fn()>),
+    /// Asks somebody else to end it, who then completes it.
+    #[cfg(feature = "ipc")]
+    Ask(Rc<dyn Fn()>),
 }
 
 /// Somebody who waits for several futures: number so-and-so of those is this one.
@@ -97,6 +100,11 @@ impl<T: 'static> Core<T> {
             Some(payload) => JobError::panicked(self.submitted_at, payload),
             None => JobError::cancelled(self.submitted_at),
         });
+        self.settle(outcome)
+    }
+
+    /// As [`complete`](Core::complete), with what somebody has made of it already.
+    fn settle(self: Rc<Self>, outcome: Outcome<T>) -> Option<Outcome<T>> {
         let has_callbacks = !self.callbacks.borrow().is_empty();
         if self.state.get() != State::Pending || (Rc::strong_count(&self) == 1 && !has_callbacks) {
             return Some(outcome);
@@ -113,6 +121,15 @@ impl<T: 'static> Core<T> {
             spawn_link(Box::new(move || announcement.call()));
         }
         None
+    }
+
+    /// For somebody who looks at it.
+    fn take_outcome(&self) -> Option<Outcome<T>> {
+        let outcome = self.outcome.take();
+        if let Some(Err(error)) = &outcome {
+            error.seen();
+        }
+        outcome
     }
 
     fn publish(&self, outcome: Outcome<T>) {
@@ -136,6 +153,9 @@ struct Announcement<T: 'static> {
 
 impl<T> Announcement<T> {
     fn call(self) {
+        if let Some(Err(error)) = &self.outcome {
+            error.seen();
+        }
         let next = || self.core.callbacks.borrow_mut().pop_front();
         while let (Some(outcome), Some(callback)) = (&self.outcome, next()) {
             if let Err(payload) = catch(|| callback(outcome)) {
@@ -193,6 +213,12 @@ impl<T> Duty<T> {
     /// As [`Core::complete`].
     pub(super) fn complete(mut self, result: Result<T, Option<Payload>>) -> Option<Outcome<T>> {
         self.0.take()?.complete(result)
+    }
+
+    /// As [`Core::settle`].
+    #[cfg(feature = "ipc")]
+    pub(super) fn settle(mut self, outcome: Outcome<T>) -> Option<Outcome<T>> {
+        self.0.take()?.settle(outcome)
     }
 }
 
@@ -338,6 +364,8 @@ impl<T: 'static> Future<T> {
     /// * A job that waits for an OS thread is taken out of the queue.
     /// * A job that runs on an OS thread cannot be stopped. The future is done, as cancelled; the
     ///   job runs on to its end, and its value is dropped.
+    /// * A job in another process unwinds there from where it waits; if it has not ended after a
+    ///   second, the process is killed, and replaced. One that has not begun never does.
     ///
     /// # Panics
     ///
@@ -350,6 +378,8 @@ impl<T: 'static> Future<T> {
         match stop {
             Stop::Never => {}
             Stop::Thread(thread) => thread.cancel(),
+            #[cfg(feature = "ipc")]
+            Stop::Ask(ask) => ask(),
             Stop::Disown(disown) => {
                 disown();
                 Rc::clone(&self.core).complete(Err(None));
@@ -420,7 +450,7 @@ impl<T: 'static> Future<T> {
     }
 
     pub(super) fn take(self) -> Outcome<T> {
-        let outcome = self.core.outcome.take();
+        let outcome = self.core.take_outcome();
         outcome.expect("a future that is done holds its outcome until it is taken")
     }
 
@@ -450,7 +480,7 @@ impl<T: 'static> std::future::Future for Future<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if self.is_ready() {
-            let outcome = self.core.outcome.take();
+            let outcome = self.core.take_outcome();
             return Poll::Ready(outcome.expect("a future must not be polled after it was ready"));
         }
         let before = self.core.waker.replace(Some(context.waker().clone()));

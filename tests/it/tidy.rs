@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 const MOST_LINES: usize = 500;
 const MOST_COLUMNS: usize = 100;
 
-/// The modules that `lib.rs` declares, lowest floor first.
+/// A part of a module that stands on a floor above the rest of it, and the module below it.
+const RAISED: &str = "pool::process";
+const BELOW_RAISED: &str = "launch";
+
+/// The modules that `lib.rs` declares, lowest floor first, and the raised one.
 fn floors(lib: &str) -> Vec<&str> {
     let name = |line: &'_ str| -> Option<(usize, usize)> {
         let line_start = line.as_ptr() as usize - lib.as_ptr() as usize;
@@ -18,14 +22,23 @@ fn floors(lib: &str) -> Vec<&str> {
         let start = line_start + line.len() - declared.len();
         Some((start, start + name.len()))
     };
-    lib.lines()
-        .filter_map(name)
-        .map(|(start, end)| &lib[start..end])
-        .collect()
+    let declared = lib.lines().filter_map(name);
+    let declared = declared.map(|(start, end)| &lib[start..end]);
+    let with_raised = |module| match module {
+        BELOW_RAISED => vec![module, RAISED],
+        _ => vec![module],
+    };
+    declared.flat_map(with_raised).collect()
 }
 
-/// The module of the crate's root that a file belongs to; none for `lib.rs`.
+/// The module of the crate's root, or the raised one, that a file belongs to; none for `lib.rs`.
 fn top_module(path: &Path) -> Option<String> {
+    if path
+        .with_extension("")
+        .starts_with(RAISED.replace("::", "/"))
+    {
+        return Some(RAISED.to_owned());
+    }
     let first = path.iter().next()?.to_str()?;
     let module = first.strip_suffix(".rs").unwrap_or(first);
     (module != "lib").then(|| module.to_owned())
@@ -59,6 +72,9 @@ fn upward_edges(floors: &[&str], path: &Path, text: &str) -> Vec<String> {
 
 /// What stands behind `crate::`: one name, or several in braces.
 fn first_segments(rest: &str) -> Vec<&str> {
+    if rest.starts_with(RAISED) {
+        return vec![RAISED];
+    }
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let name = |text: &'_ str| text.find(|c| !is_name(c)).unwrap_or(text.len());
     match rest.strip_prefix('{') {
@@ -227,6 +243,16 @@ fn each_rule_finds_what_breaks_it() {
     );
     assert_eq!(edges("high.rs", "use crate::{low, middle};"), 0);
     assert_eq!(edges("lib.rs", "pub use crate::high::A;"), 0);
+
+    let floors = self::floors("mod pool;\nmod launch;\nmod patch;\n");
+    assert_eq!(floors, ["pool", "launch", RAISED, "patch"]);
+    let edges = |path: &str, text: &str| upward_edges(&floors, Path::new(path), text).len();
+    assert_eq!(edges("pool.rs", "use crate::launch::A;"), 1);
+    assert_eq!(edges("pool/processes.rs", "use crate::launch::A;"), 1);
+    assert_eq!(edges("pool/process.rs", "use crate::launch::A;"), 0);
+    assert_eq!(edges("pool/process/a.rs", "use crate::{launch, pool};"), 0);
+    assert_eq!(edges("pool/process/a.rs", "use crate::patch::A;"), 1);
+    assert_eq!(edges("pool/group.rs", "use crate::pool::process::A;"), 1);
 
     let path = Path::new("a.rs");
     assert_eq!(has_no_head(path, "use std::fmt;\n//! late").len(), 1);
