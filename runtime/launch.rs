@@ -96,6 +96,7 @@ mod changes;
 mod child;
 mod commands;
 mod config;
+mod control;
 mod control_socket;
 pub(crate) mod door;
 mod duty;
@@ -136,6 +137,7 @@ use std::time::Duration;
 
 pub use self::board::State;
 pub use self::config::{Balance, Logs, Opened, Workers};
+pub use self::control::Control;
 pub use self::control_socket::default_control_path;
 pub use self::status::{Status, WorkerStatus};
 pub use self::worker::Worker;
@@ -285,6 +287,12 @@ impl Launcher {
     pub fn control_socket(mut self, path: impl Into<PathBuf>) -> Launcher {
         self.settings.control_socket = Some(path.into());
         self
+    }
+
+    /// What the launcher can be asked and told by from its own hooks, once it runs.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.settings.control.clone()
     }
 
     /// A file that holds the launcher's process id while it runs, and a lock, so that a second

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use super::control::Control;
+
 /// How many workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -160,6 +162,7 @@ pub(super) struct Settings {
     pub(super) recycling: Recycling,
     pub(super) pre_drain_delay: Duration,
     pub(super) pid_file: Option<PathBuf>,
+    pub(super) control: Control,
     pub(super) control_socket: Option<PathBuf>,
 }
 
@@ -178,6 +181,7 @@ impl Default for Settings {
             recycling: Recycling::default(),
             pre_drain_delay: Duration::from_secs(if in_kubernetes { 5 } else { 0 }),
             pid_file: None,
+            control: Control::default(),
             control_socket: None,
         }
     }

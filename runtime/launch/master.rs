@@ -206,6 +206,7 @@ fn supervise(
         .as_ref()
         .map_or_else(board::now, |before| before.started);
     let boss = Supervisor::new(settings, origin, sockets, Rc::clone(&records), log, started);
+    boss.settings.control.attach(&boss);
     hear_signals(&boss)?;
     watch::start(&boss)?;
     reap::start(&boss)?;

@@ -73,6 +73,14 @@ pub(crate) fn main() -> Option<ExitCode> {
             false => launcher.bind(addr),
         };
     }
+    if mode == "control" {
+        let control = launcher.control();
+        launcher = launcher.on_ready(move |_| {
+            let status = control.status().expect("it runs");
+            println!("{status}");
+            control.stop();
+        });
+    }
     if let Some(count) = number(COUNT) {
         launcher = launcher.workers(Workers::Exactly(count as usize));
     }

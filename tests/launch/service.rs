@@ -16,6 +16,7 @@ crate::tests![
     systemd_hears_of_ready_reload_and_stop,
     systemd_hands_over_its_sockets,
     the_control_socket_answers,
+    the_launcher_s_own_hooks_can_ask_and_stop_it,
     a_pid_file_keeps_a_second_launcher_out,
     a_unix_socket_is_served_and_its_file_removed,
     before_it_drains_a_worker_says_that_it_is_not_ready,
@@ -132,6 +133,16 @@ fn the_control_socket_answers() {
     assert_eq!(ask(&place, "stop").0, "ok");
     assert_eq!(launched.end().0, Some(0));
     assert!(!place.0.exists());
+}
+
+fn the_launcher_s_own_hooks_can_ask_and_stop_it() {
+    let (code, output) = Launched::start("control", &[(COUNT, "2")]).end();
+    assert_eq!(code, Some(0), "{output}");
+    for words in [", 2 workers", "ID", "stopping"] {
+        assert!(output.contains(words), "no {words:?} in {output}");
+    }
+    let ready = output.lines().filter(|line| line.contains("  ready  "));
+    assert_eq!(ready.count(), 2, "{output}");
 }
 
 fn a_pid_file_keeps_a_second_launcher_out() {
