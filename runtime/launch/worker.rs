@@ -219,9 +219,10 @@ impl Worker {
     }
 
     /// Runs a server until this worker is to end: says that it is [ready](Worker::ready), accepts
-    /// until it [drains](Worker::draining), and comes back when the last handler has ended. Handlers
-    /// hear of that by [`Connection::stopping`](crate::server::Connection::stopping); those that do
-    /// not listen have until the end of the [`drain_timeout`](super::Launcher::drain_timeout).
+    /// until it [drains](Worker::draining), and comes back when the last handler has ended.
+    /// Handlers hear of that by [`Connection::stopping`](crate::server::Connection::stopping);
+    /// those that do not listen have until the end of the
+    /// [`drain_timeout`](super::Launcher::drain_timeout).
     ///
     /// # Errors
     ///
