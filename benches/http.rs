@@ -78,7 +78,7 @@ fn http(group: &mut Group<'_>, peer: &str, size: &str, connections: usize, depth
             ("latency 99.9 %, us", last.as_nanos() as f64 / 1e3),
         ];
         drop((load, server));
-        match system_calls(program, &arguments, connections, depth) {
+        match system_calls(program, arguments, connections, depth) {
             Ok(calls) => columns.push(("system calls", calls)),
             Err(error) => eprintln!("system calls are not counted: {error}; is there strace?"),
         }

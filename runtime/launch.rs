@@ -81,8 +81,8 @@
 //!
 //! # More
 //!
-//! `docs/launcher.md` of the repository draws how this works, and has a unit for systemd, a manifest
-//! for Kubernetes, and what to do when a worker hangs.
+//! `docs/launcher.md` of the repository draws how this works, and has a unit for systemd, a
+//! manifest for Kubernetes, and what to do when a worker hangs.
 //!
 //! # What it does not do
 //!

@@ -10,6 +10,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::control_socket::Answer;
 use super::spawn::Program;
@@ -24,7 +25,12 @@ pub(super) struct RollOver {
     again: Cell<Option<Program>>,
     /// The last one has replaced all.
     succeeded: Cell<bool>,
+    /// The new program is about to take this one's place, and nobody is left to answer then.
+    hands_over: Cell<bool>,
 }
+
+/// For those who wait for an upgrade to be told how it has gone.
+const ANSWER_TIME: Duration = Duration::from_millis(20);
 
 impl RollOver {
     pub(super) fn goes_on(&self) -> bool {
@@ -48,8 +54,12 @@ impl RollOver {
     /// Begins, and waits for the end.
     pub(super) fn run(&self, boss: &Rc<Supervisor>, program: Program) -> Answer {
         self.start(boss, program);
-        boss.changes.wait_until(|| !self.goes_on());
+        boss.changes
+            .wait_until(|| !self.goes_on() || self.hands_over.get());
         match self.succeeded.get() {
+            _ if self.hands_over.get() => {
+                Ok("the new program takes over, and replaces the rest".into())
+            }
             true => Ok("all workers are replaced".into()),
             false => Err("a worker could not be replaced; the launcher's log says why".into()),
         }
@@ -98,7 +108,14 @@ fn replace_all(boss: &Supervisor, program: Program, first: usize) -> bool {
             return false;
         }
         if program == Program::New {
+            boss.roll_over.hands_over.set(true);
+            boss.changes.tell();
+            crate::sleep(ANSWER_TIME);
+            if boss.is_stopping() {
+                return false;
+            }
             let error = upgrade::execute(boss);
+            boss.roll_over.hands_over.set(false);
             boss.log
                 .say(format_args!("cannot execute the new program: {error}"));
             slot.replace(boss, Program::Same);

@@ -222,9 +222,10 @@ impl Worker {
     }
 
     /// Runs a server until this worker is to end: says that it is [ready](Worker::ready), accepts
-    /// until it [drains](Worker::draining), and comes back when the last handler has ended. Handlers
-    /// hear of that by [`Connection::stopping`](crate::server::Connection::stopping); those that do
-    /// not listen have until the end of the [`drain_timeout`](super::Launcher::drain_timeout).
+    /// until it [drains](Worker::draining), and comes back when the last handler has ended.
+    /// Handlers hear of that by [`Connection::stopping`](crate::server::Connection::stopping);
+    /// those that do not listen have until the end of the
+    /// [`drain_timeout`](super::Launcher::drain_timeout).
     ///
     /// # Errors
     ///
@@ -272,7 +273,8 @@ impl Worker {
     /// A socket that nobody accepts from is better closed, for then the kernel refuses connections
     /// when the launcher closes it too.
     ///
-    /// The launcher hears of it, for it may not be its doing, and then somebody must take the place.
+    /// The launcher hears of it, for it may not be its doing, and then somebody must take the
+    /// place.
     pub(super) fn drain(&self) {
         if self.0.draining.is_set() {
             return;

@@ -1,6 +1,8 @@
 //! Workers die, hang, are stopped and replaced, and the launcher sees to it.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +26,7 @@ crate::tests![
     a_hog_is_named_and_killed,
     a_worker_is_recycled_after_so_many_requests,
     an_upgrade_keeps_the_process_and_its_sockets,
+    an_upgrade_is_answered_before_it_takes_over,
     an_upgrade_follows_a_symbolic_link,
     an_upgrade_to_what_does_not_start_changes_nothing,
     an_upgrade_passes_workers_on_that_are_ending,
@@ -244,7 +247,7 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.0).or_else(|_| fs::remove_dir_all(&self.0));
     }
 }
 
@@ -283,6 +286,22 @@ fn an_upgrade_keeps_the_process_and_its_sockets() {
     let (code, output) = launched.end();
     assert_eq!(code, Some(0), "{output}");
     assert_eq!(output.matches("listening on").count(), 1, "{output}");
+}
+
+fn an_upgrade_is_answered_before_it_takes_over() {
+    let folder = Copy(std::env::temp_dir().join(format!("sedge-run-{}", std::process::id())));
+    fs::create_dir(&folder.0).unwrap();
+    let runtime = folder.0.to_str().unwrap();
+    let copy = Copy::new("answered");
+    let settings = [(COUNT, "2"), ("XDG_RUNTIME_DIR", runtime)];
+    let launched = Launched::start_file(&copy.0, "serve", &settings);
+    launched.addr();
+    let mut asked = UnixStream::connect(folder.0.join("sedge.sock")).unwrap();
+    asked.write_all(b"upgrade\n").unwrap();
+    let mut answer = String::new();
+    asked.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer.lines().next(), Some("ok"), "{answer}");
+    launched.says("all workers are replaced");
 }
 
 fn an_upgrade_follows_a_symbolic_link() {

@@ -58,8 +58,6 @@ pub(crate) fn main() -> Option<ExitCode> {
     if mode == "threads" {
         std::thread::spawn(|| std::thread::sleep(Duration::from_secs(60)));
     }
-    let heap = vec![1u8; number(HEAP).unwrap_or(0) as usize * (1 << 20)];
-    std::hint::black_box(&heap);
     let mut launcher =
         Launcher::new().on_ready(|addrs| println!("listening on {}", addrs.join(" ")));
     let binds = if mode == "activated" {
@@ -79,6 +77,13 @@ pub(crate) fn main() -> Option<ExitCode> {
             let status = control.status().expect("it runs");
             println!("{status}");
             control.stop();
+        });
+    }
+    if let Some(heap) = number(HEAP) {
+        // Called in the launcher alone: workers are to be small.
+        launcher = launcher.bind_with(move || {
+            std::mem::forget(std::hint::black_box(vec![1u8; (heap as usize) << 20]));
+            std::net::TcpListener::bind("127.0.0.1:0")
         });
     }
     if let Some(count) = number(COUNT) {

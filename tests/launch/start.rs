@@ -152,7 +152,7 @@ fn a_worker_starts_at_once_however_large_the_launcher_is() {
     assert!(client.receive().is_ok_and(|line| line.is_empty()) || !is_alive(killed));
     let (_, pid) = launched.connect().who();
     assert_ne!(pid, killed);
-    // The pause before it is 0.1 s, and the program touches that memory too.
+    // The pause before it is 0.1 s.
     assert!(
         begin.elapsed() < Duration::from_millis(900),
         "{:?}",
