@@ -35,7 +35,8 @@
 //! A worker is this program, executed once more with the same arguments. It begins at `main`, and
 //! at [`run`](Launcher::run) it finds out that it is a worker. So what stands before `run` is done
 //! by everybody: read arguments there, but open no files for writing, print nothing, start no OS
-//! threads. What stands behind it is done by everybody too, at the end.
+//! threads. What stands behind it is done by everybody too, at the end. (The name of a worker, its
+//! first argument, ends in `: w0`.)
 //!
 //! ```text
 //!                     main ──> Launcher::run ──┬── is the launcher: opens sockets, and executes

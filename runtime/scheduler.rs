@@ -48,10 +48,10 @@
 //!
 //! # Invariants
 //!
-//! The thread-local scheduler is borrowed only between switches. A mistake there is a panic of
-//! `RefCell`, which on the loop's own stack [`run_loop`] turns into an abort, never undefined
-//! behaviour. No user code runs on that stack: bodies, destructors and hooks run on green threads
-//! or after the loop.
+//! The thread-local scheduler is borrowed only between switches. Whoever borrows it a second time
+//! finds none and panics, which on the loop's own stack [`run_loop`] turns into an abort; it is
+//! never undefined behaviour. No user code runs on that stack: bodies, destructors and hooks run on
+//! green threads or after the loop.
 //!
 //! Not here: results, handles, panics and unwinding (`thread`); what a lock or a socket means.
 
@@ -61,6 +61,7 @@ mod clock;
     reason = "the address of a thread-local, taken out of its closure"
 )]
 mod current;
+mod dump;
 #[expect(unsafe_code, reason = "pthread_atfork")]
 mod fork;
 #[expect(unsafe_code, reason = "errno, for signal handlers")]
@@ -88,6 +89,8 @@ use std::time::Duration;
 use self::clock::Clock;
 pub(crate) use self::clock::Nanos;
 pub(crate) use self::current::{try_with, with};
+use self::dump::Dumps;
+pub(crate) use self::dump::dump;
 pub(crate) use self::fork::generation as fork_generation;
 use self::inbox::Inbox;
 pub(crate) use self::inbox::{Door, Flag, Message, restore_errno};
@@ -95,10 +98,9 @@ pub(crate) use self::interrupt::{Interrupt, Level};
 pub use self::policy::Policy;
 use self::policy::RunQueue;
 pub use self::report::{Blocked, Deadlock, HeldBy, Role, State, Stuck};
-use self::suspend::Dumps;
 pub(crate) use self::suspend::{
-    dump, is_unwinding, note_unwinding, others_unwind, park, park_unwinding, running_id,
-    running_label, yield_now, yield_unwinding,
+    is_unwinding, note_unwinding, others_unwind, park, park_unwinding, running_id, running_label,
+    yield_now, yield_unwinding,
 };
 pub(crate) use self::table::Label;
 use self::table::Table;
@@ -117,10 +119,11 @@ const SWITCHES_PER_TURN: u64 = 61;
 /// Cache lines of a stack that are fetched ahead when an event has woken its green thread. A
 /// request of an HTTP server is about so deep.
 const PREFETCHED: usize = 36;
-/// When more than so many are ready, the first-level cache has forgotten each until its turn comes.
+/// The nearest caches keep what so many green threads use. Of more, each is forgotten until its
+/// turn comes, and what it will use is fetched ahead.
 const MANY: usize = 128;
-/// Then the top of a stack is fetched so many turns ahead: about as many as go by while memory
-/// answers.
+/// When more than that are ready, the top of a stack is fetched so many turns ahead: about as many
+/// as go by while memory answers.
 const AHEAD: usize = 12;
 /// Cache lines of that top: what the switch itself reads, and the outermost frames.
 const TOP: usize = 2;
@@ -217,11 +220,11 @@ pub(crate) fn start(settings: Settings) -> io::Result<()> {
     fork::watch();
     let scheduler = Box::new(Scheduler::new(settings)?);
     assert!(
-        current::place().borrow().is_none(),
+        try_with(|_| ()).is_none(),
         "sedge::run inside sedge::run: this OS thread has a scheduler already; call sedge::spawn, \
          or run on another OS thread"
     );
-    *current::place().borrow_mut() = Some(scheduler);
+    current::place().set(Some(scheduler));
     Ok(())
 }
 
@@ -256,33 +259,16 @@ pub(crate) fn run_loop() -> Ending {
             next = with(|scheduler| scheduler.settle(coroutine, why));
         }
         match with(|scheduler| scheduler.ending.take()) {
-            Some(ending) => break ending,
-            None => take_dumps(),
+            Some(Ending::Deadlock(mut report)) => {
+                report.stuck.iter_mut().for_each(dump::locate);
+                break Ending::Deadlock(report);
+            }
+            Some(Ending::Finished) => break Ending::Finished,
+            None => dump::take(),
         }
     };
     std::mem::forget(bomb);
     ending
-}
-
-/// Resumes those whose backtraces are wanted; each takes its own and suspends again, as it was.
-#[cold]
-fn take_dumps() {
-    let (asker, parked, ready) = with(Scheduler::begin_dumps);
-    for index in parked {
-        if let Some(mut coroutine) = with(|scheduler| scheduler.lend_parked(index)) {
-            coroutine.dump();
-            with(|scheduler| scheduler.table.at(index).coroutine = Some(coroutine));
-        }
-    }
-    // Each leaves the head of the run queue for its tail: in the end they stand as before.
-    for _ in 0..ready {
-        if let Some(mut ready) = with(Scheduler::lend_ready) {
-            if Some(ready.index) != asker {
-                ready.coroutine.dump();
-            }
-            with(|scheduler| scheduler.ready.push(ready));
-        }
-    }
 }
 
 /// A panic of the scheduler itself leaves nothing that could be relied on.
@@ -410,27 +396,6 @@ impl Scheduler {
             self.turn(Some(Duration::ZERO));
         }
         true
-    }
-
-    /// Who asked for backtraces, the slots of those who are parked, and how many are ready.
-    fn begin_dumps(&mut self) -> (Option<u32>, Vec<u32>, usize) {
-        let parked = self
-            .table
-            .iter()
-            .filter(|record| record.coroutine.is_some());
-        let parked = parked.map(|record| record.id.index()).collect();
-        (self.dumps.asker.take(), parked, self.ready.len())
-    }
-
-    fn lend_parked(&mut self, index: u32) -> Option<Coroutine> {
-        self.running = index;
-        self.table.at(index).coroutine.take()
-    }
-
-    fn lend_ready(&mut self) -> Option<Ready> {
-        let ready = self.ready.pop_first()?;
-        self.running = ready.index;
-        Some(ready)
     }
 
     /// Puts a coroutine back, does what its suspension asked for, and decides who runs next.

@@ -62,6 +62,7 @@ impl From<Elapsed> for io::Error {
 ///
 /// With `f`'s panic; outside [`run`](crate::run); and in a program built with `panic = "abort"`,
 /// where nothing can be unwound.
+#[inline(always)]
 #[track_caller]
 pub fn timeout<T>(limit: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     if cfg!(panic = "abort") {

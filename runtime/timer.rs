@@ -22,7 +22,11 @@
 //! What is due in a slot is taken out of it together and sorted, so timers fire in the order of
 //! their deadlines, and those of one deadline in the order in which they were armed.
 //!
-//! Invariants: a timer is linked into exactly one slot, or stands in `due`; `elapsed` is the slot
+//! The timers of a slot are a ring, linked by their places in one vector. Its *head*, which is no
+//! timer, stands between the last and the first, so taking a timer out is the same wherever it
+//! stands, and asks neither for its slot nor whether it has neighbours.
+//!
+//! Invariants: a timer is linked into exactly one ring, or stands in `due`; `elapsed` is the slot
 //! number (on level 0) up to which everything has been dealt with; every linked timer's slot number
 //! is at least `elapsed`; every deadline in `due` has passed.
 //!
@@ -31,6 +35,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroU64;
+
 /// One slot of level 0 lasts `1 << TICK_BITS` nanoseconds, 65.5 us.
 const TICK_BITS: u32 = 16;
 const SLOT_BITS: u32 = 6;
@@ -38,40 +44,47 @@ const SLOTS: usize = 1 << SLOT_BITS;
 /// Eight levels of six bits over sixteen bits of tick: all of `u64`.
 const LEVELS: usize = 8;
 const NIL: u32 = u32::MAX;
-/// The level of a timer that stands in `due`.
-const DUE: u8 = LEVELS as u8;
+/// The heads stand before all timers, level by level.
+const HEADS: usize = LEVELS * SLOTS;
 
 /// Names an armed timer. Stale once the timer has fired or was cancelled, and harmless then.
+///
+/// The index and, above it, the generation. One word, for it is written when the timer is armed and
+/// read a moment later: a load of two halves that were stored apart waits for both to reach the
+/// cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimerId {
-    index: u32,
-    generation: u32,
+pub(crate) struct TimerId(NonZeroU64);
+
+impl TimerId {
+    #[inline]
+    fn new(index: u32, generation: u32) -> TimerId {
+        let id = NonZeroU64::new(u64::from(generation) << 32 | u64::from(index));
+        TimerId(id.expect("the first entry is no timer"))
+    }
+
+    #[inline]
+    fn index(self) -> u32 {
+        self.0.get() as u32
+    }
+
+    #[inline]
+    fn generation(self) -> u32 {
+        (self.0.get() >> 32) as u32
+    }
 }
 
 /// The timers of one scheduler, each with a key that comes out when it expires.
 #[derive(Debug)]
 pub(crate) struct Wheel<K> {
+    /// The heads, then the timers.
     entries: Vec<Entry<K>>,
     vacant: u32,
     armed: usize,
-    slots: [[Slot; SLOTS]; LEVELS],
     occupied: [u64; LEVELS],
     elapsed: u64,
     /// Timers to fire, the last one first.
     due: Vec<u32>,
 }
-
-/// The timers of one slot, in the order in which they came.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    head: u32,
-    tail: u32,
-}
-
-const EMPTY: Slot = Slot {
-    head: NIL,
-    tail: NIL,
-};
 
 #[derive(Debug)]
 struct Entry<K> {
@@ -80,20 +93,18 @@ struct Entry<K> {
     /// cancelled while it was due.
     key: Option<K>,
     generation: u32,
+    /// The one before it in its ring; of one that is due, nobody.
     previous: u32,
     next: u32,
-    level: u8,
-    slot: u8,
 }
 
 impl<K> Wheel<K> {
     /// An empty wheel, at time zero.
     pub(crate) fn new() -> Wheel<K> {
         Wheel {
-            entries: Vec::new(),
+            entries: (0..HEADS as u32).map(Entry::alone).collect(),
             vacant: NIL,
             armed: 0,
-            slots: [[EMPTY; SLOTS]; LEVELS],
             occupied: [0; LEVELS],
             elapsed: 0,
             due: Vec::new(),
@@ -106,27 +117,36 @@ impl<K> Wheel<K> {
     }
 
     /// Arms a timer. A deadline in the past expires at the next [`Wheel::expire`].
+    #[inline(always)]
     pub(crate) fn arm(&mut self, deadline: u64, key: K) -> TimerId {
-        let index = self.allocate(deadline, key);
-        self.link(index);
-        self.armed += 1;
-        TimerId {
-            index,
-            generation: self.entries[index as usize].generation,
+        let mut index = self.vacant;
+        if index == NIL {
+            index = self.grow();
         }
+        let entry = &mut self.entries[index as usize];
+        let generation = entry.generation;
+        let next_vacant = entry.next;
+        entry.deadline = deadline;
+        entry.key = Some(key);
+        self.vacant = next_vacant;
+        self.armed += 1;
+        self.link(index, deadline);
+        TimerId::new(index, generation)
     }
 
     /// Takes a timer back before it fires. `None` if it already has, or was cancelled before.
+    #[inline(always)]
     pub(crate) fn cancel(&mut self, id: TimerId) -> Option<K> {
-        let entry = self.entries.get_mut(id.index as usize)?;
-        if entry.generation != id.generation {
+        let index = id.index();
+        let entry = self.entries.get_mut(index as usize)?;
+        if entry.generation != id.generation() {
             return None;
         }
-        self.armed -= usize::from(entry.key.is_some());
         let key = entry.key.take();
-        if entry.level != DUE {
-            self.unlink(id.index);
-            self.free(id.index);
+        self.armed -= usize::from(key.is_some());
+        if entry.previous != NIL {
+            self.unlink(index);
+            self.free(index);
         }
         key
     }
@@ -137,7 +157,8 @@ impl<K> Wheel<K> {
         let now_tick = now >> TICK_BITS;
         while self.armed > 0 {
             if let Some(index) = self.due.pop() {
-                let key = self.free(index);
+                let key = self.entries[index as usize].key.take();
+                self.free(index);
                 self.armed -= usize::from(key.is_some());
                 if key.is_some() {
                     return key;
@@ -170,7 +191,7 @@ impl<K> Wheel<K> {
         if level > 0 {
             return Some(tick << TICK_BITS);
         }
-        self.slot_entries(0, slot)
+        self.ring(head(0, slot))
             .map(|index| self.entries[index as usize].deadline)
             .min()
     }
@@ -197,12 +218,12 @@ impl<K> Wheel<K> {
     fn collect(&mut self, slot: usize, now: u64) -> bool {
         let mut due = std::mem::take(&mut self.due);
         due.extend(
-            self.slot_entries(0, slot)
+            self.ring(head(0, slot))
                 .filter(|&i| self.entries[i as usize].deadline <= now),
         );
         for &index in &due {
             self.unlink(index);
-            self.entries[index as usize].level = DUE;
+            self.entries[index as usize].previous = NIL;
         }
         due.reverse();
         due.sort_by_key(|&index| std::cmp::Reverse(self.entries[index as usize].deadline));
@@ -210,94 +231,88 @@ impl<K> Wheel<K> {
         !self.due.is_empty()
     }
 
-    fn slot_entries(&self, level: usize, slot: usize) -> impl Iterator<Item = u32> + '_ {
-        let first = Some(self.slots[level][slot].head).filter(|&index| index != NIL);
-        std::iter::successors(first, |&index| {
-            Some(self.entries[index as usize].next).filter(|&next| next != NIL)
-        })
+    /// The timers behind a head, in the order in which they came.
+    fn ring(&self, head: u32) -> impl Iterator<Item = u32> + '_ {
+        let next = move |&index: &u32| {
+            let next = self.entries[index as usize].next;
+            (next != head).then_some(next)
+        };
+        std::iter::successors(next(&head), next)
     }
 
     /// Moves the timers of a slot that time has entered to the levels below.
     fn deal_out(&mut self, level: usize, slot: usize) {
-        let mut index = self.slots[level][slot].head;
-        self.slots[level][slot] = EMPTY;
+        let head = head(level, slot);
+        let mut index = self.entries[head as usize].next;
+        self.entries[head as usize] = Entry::alone(head);
         self.occupied[level] &= !(1 << slot);
-        while index != NIL {
-            let next = self.entries[index as usize].next;
-            self.link(index);
+        while index != head {
+            let Entry { next, deadline, .. } = self.entries[index as usize];
+            self.link(index, deadline);
             index = next;
         }
     }
 
-    fn link(&mut self, index: u32) {
-        let entry = &self.entries[index as usize];
-        let tick = (entry.deadline >> TICK_BITS).max(self.elapsed);
+    /// Puts a timer behind the last one of the slot for its deadline.
+    #[inline]
+    fn link(&mut self, index: u32, deadline: u64) {
+        let tick = (deadline >> TICK_BITS).max(self.elapsed);
         let differing = (tick ^ self.elapsed) | 1;
         let level = (differing.ilog2() / SLOT_BITS) as usize;
         let slot = (tick >> (SLOT_BITS * level as u32)) as usize % SLOTS;
-        let tail = std::mem::replace(&mut self.slots[level][slot].tail, index);
-        if tail == NIL {
-            self.slots[level][slot].head = index;
-            self.occupied[level] |= 1 << slot;
-        } else {
-            self.entries[tail as usize].next = index;
-        }
+        self.occupied[level] |= 1 << slot;
+        let head = head(level, slot);
+        let last = std::mem::replace(&mut self.entries[head as usize].previous, index);
+        self.entries[last as usize].next = index;
         let entry = &mut self.entries[index as usize];
-        entry.previous = tail;
-        entry.next = NIL;
-        entry.level = level as u8;
-        entry.slot = slot as u8;
+        entry.previous = last;
+        entry.next = head;
     }
 
+    #[inline]
     fn unlink(&mut self, index: u32) {
-        let Entry {
-            previous,
-            next,
-            level,
-            slot,
-            ..
-        } = self.entries[index as usize];
-        let (level, slot) = (usize::from(level), usize::from(slot));
-        match next {
-            NIL => self.slots[level][slot].tail = previous,
-            next => self.entries[next as usize].previous = previous,
-        }
-        match previous {
-            NIL => self.slots[level][slot].head = next,
-            previous => self.entries[previous as usize].next = next,
-        }
-        if self.slots[level][slot].head == NIL {
+        let Entry { previous, next, .. } = self.entries[index as usize];
+        self.entries[previous as usize].next = next;
+        self.entries[next as usize].previous = previous;
+        if previous == next {
+            // That is the head, which is alone now.
+            let (level, slot) = (next as usize / SLOTS, next as usize % SLOTS);
             self.occupied[level] &= !(1 << slot);
         }
     }
 
-    fn allocate(&mut self, deadline: u64, key: K) -> u32 {
-        if self.vacant == NIL {
-            let index = u32::try_from(self.entries.len()).expect("four billion timers are enough");
-            self.entries.push(Entry {
-                deadline,
-                key: Some(key),
-                generation: 0,
-                previous: NIL,
-                next: NIL,
-                level: 0,
-                slot: 0,
-            });
-            return index;
-        }
-        let index = self.vacant;
-        let entry = &mut self.entries[index as usize];
-        self.vacant = entry.next;
-        entry.deadline = deadline;
-        entry.key = Some(key);
+    /// One more entry, which is vacant.
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        let index = u32::try_from(self.entries.len()).expect("four billion timers are enough");
+        self.entries.push(Entry::alone(NIL));
         index
     }
 
-    fn free(&mut self, index: u32) -> Option<K> {
+    #[inline]
+    fn free(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         entry.generation = entry.generation.wrapping_add(1);
         entry.next = self.vacant;
         self.vacant = index;
-        entry.key.take()
     }
+}
+
+impl<K> Entry<K> {
+    /// An entry that is no timer, and has nobody but this one beside it.
+    fn alone(neighbour: u32) -> Entry<K> {
+        Entry {
+            deadline: 0,
+            key: None,
+            generation: 0,
+            previous: neighbour,
+            next: neighbour,
+        }
+    }
+}
+
+/// The head of a slot's ring.
+#[inline]
+fn head(level: usize, slot: usize) -> u32 {
+    (level * SLOTS + slot) as u32
 }

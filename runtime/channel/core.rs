@@ -162,7 +162,7 @@ impl<T> Core<T> {
     }
 
     /// Hands a message to the lone green thread that waits for one.
-    #[inline(never)]
+    #[inline(always)]
     fn give_to_lone(&self, message: T) -> Result<(), T> {
         self.to_receive.grant_lone(message, |slot, message| {
             debug_assert!(slot.waker.is_none(), "a future is in the list");
@@ -268,7 +268,7 @@ impl<T> Core<T> {
     }
 
     /// Enters the queue of those who wait for a message.
-    #[inline(never)]
+    #[inline(always)]
     #[track_caller]
     fn enter(&self) -> Place<'_, Slot<T>> {
         let place = self.to_receive.enter(Slot::EMPTY, None);

@@ -94,8 +94,8 @@ impl Sockets {
         with(&fds.collect::<Vec<_>>())
     }
 
-    /// Calls `with` with the sockets that belong to a slot alone, and which they are in the order of
-    /// `bind`.
+    /// Calls `with` with the sockets that belong to a slot alone, and which those are in the order
+    /// of `bind`.
     pub(super) fn with_queues_of(&self, slot: usize, with: impl FnOnce(String, &[BorrowedFd<'_>])) {
         let queues: Vec<_> = self.0.iter().map(|bound| bound.queues.borrow()).collect();
         let own = queues

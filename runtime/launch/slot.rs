@@ -144,15 +144,17 @@ impl Slot {
         boss.changes.wait(pause, || self.is_to_end());
     }
 
-    /// Starts a worker of the program that is ordered, and waits until it is ready.
+    /// Starts a worker, of the program that is ordered, and waits until it is ready.
     fn start(&self, boss: &Rc<Supervisor>) -> Result<Rc<Child>, NotStarted> {
-        let program = match self.order.get() {
+        let order = self.order.get();
+        let program = match order {
             Order::Replace(program) => program,
-            _ => Program::Same,
+            Order::Serve | Order::End(_) => Program::Same,
         };
         let started = self.start_program(boss, program);
-        // Who waits for a replacement has it, whether or not there was somebody to replace.
-        if let Order::Replace(_) = self.order.get() {
+        // Who waits for a replacement has it, whether or not there was somebody to replace. An
+        // order that came meanwhile is still to be followed.
+        if order == Order::Replace(program) && self.order.get() == order {
             self.order.set(Order::Serve);
             self.replaced.set(Some(started.is_ok()));
             boss.changes.tell();

@@ -11,8 +11,10 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -52,9 +54,11 @@ pub(super) struct Origin {
 impl Origin {
     /// To be asked before the file can have been replaced.
     pub(super) fn find() -> io::Result<Origin> {
+        let arguments: Vec<OsString> = env::args_os().collect();
+        let path = arguments.first().and_then(|name| path_of(Path::new(name)));
         Ok(Origin {
-            path: env::current_exe()?,
-            arguments: env::args_os().collect(),
+            path: path.map_or_else(env::current_exe, Ok)?,
+            arguments,
         })
     }
 
@@ -70,6 +74,22 @@ impl Origin {
         command.arg0(name).args(arguments);
         command
     }
+}
+
+/// The path by which this program was named, if it leads to this program. Unlike the kernel's word
+/// for it, it has the symbolic links in it by which one version takes the place of another.
+fn path_of(name: &Path) -> Option<PathBuf> {
+    let exe = fs::metadata("/proc/self/exe").ok()?;
+    let is_this = |path: &PathBuf| {
+        let file = fs::metadata(path);
+        file.is_ok_and(|file| (file.dev(), file.ino()) == (exe.dev(), exe.ino()))
+    };
+    if name.components().count() > 1 {
+        return Some(env::current_dir().ok()?.join(name)).filter(is_this);
+    }
+    let folders = env::var_os("PATH")?;
+    let mut paths = env::split_paths(&folders).map(|folder| folder.join(name));
+    paths.find(is_this)
 }
 
 /// Starts a worker of that slot.

@@ -146,11 +146,14 @@ impl Supervisor {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        match () {
-            () if self.is_stopping() => Phase::Stopping,
-            () if self.roll_over.goes_on() => Phase::Reloading,
-            () if self.all_ready.get() => Phase::Ready,
-            () => Phase::Starting,
+        if self.is_stopping() {
+            Phase::Stopping
+        } else if self.roll_over.goes_on() {
+            Phase::Reloading
+        } else if self.all_ready.get() {
+            Phase::Ready
+        } else {
+            Phase::Starting
         }
     }
 
@@ -159,17 +162,15 @@ impl Supervisor {
         self.orphans.contains(child.id)
     }
 
-    /// Waits until each slot has had a worker that was ready, or the launcher is to end; says which.
+    /// Waits until each slot has a worker that serves; false if the launcher is to end instead.
     pub(super) fn wait_for_ready(&self) -> bool {
-        let all_serve = || {
-            self.slots
-                .borrow()
-                .iter()
-                .all(|slot| slot.serving().is_some())
-        };
-        self.changes
-            .wait_until(|| self.is_stopping() || all_serve());
-        !self.is_stopping()
+        self.changes.wait_until(|| {
+            let slots = self.slots.borrow();
+            self.is_stopping() || slots.iter().all(|slot| slot.serving().is_some())
+        });
+        self.all_ready.set(!self.is_stopping());
+        self.changes.tell();
+        self.all_ready.get()
     }
 
     /// Waits until nobody is left; the exit code.

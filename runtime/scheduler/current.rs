@@ -4,17 +4,21 @@
 //! does is a check at every access, and `LocalKey::with` hands a large closure through memory.
 //! Every switch comes by here. So the place is a bare cell, and [`Scheduler`]s are put in and taken
 //! out by `start` and `stop`; nothing is left in it when its OS thread ends.
+//!
+//! Whoever borrows the scheduler takes it out and puts it back. One look then tells that there is
+//! one and that nobody else is at work on it; with a `RefCell` it is two, and a switch takes a
+//! tenth longer.
 
-use std::cell::RefCell;
-use std::mem::ManuallyDrop;
+use std::cell::Cell;
+use std::mem::{self, ManuallyDrop};
 
 use super::Scheduler;
 use crate::coroutine;
 
-type Place = RefCell<Option<Box<Scheduler>>>;
+type Place = Cell<Option<Box<Scheduler>>>;
 
 thread_local! {
-    static PLACE: ManuallyDrop<Place> = const { ManuallyDrop::new(RefCell::new(None)) };
+    static PLACE: ManuallyDrop<Place> = const { ManuallyDrop::new(Cell::new(None)) };
 }
 
 /// The place of this OS thread. The reference must not be kept: this module's callers use it at
@@ -28,6 +32,29 @@ pub(super) fn place() -> &'static Place {
     unsafe { &*place }
 }
 
+/// The scheduler, out of its place until this is dropped.
+struct Borrowed(Option<Box<Scheduler>>);
+
+impl Borrowed {
+    #[inline(always)]
+    fn take() -> Option<Borrowed> {
+        place().take().map(|scheduler| Borrowed(Some(scheduler)))
+    }
+
+    #[inline(always)]
+    fn scheduler(&mut self) -> &mut Scheduler {
+        self.0.as_deref_mut().expect("it is put back by the drop")
+    }
+}
+
+impl Drop for Borrowed {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // The place is empty: there is nothing that would have to be dropped.
+        mem::forget(place().replace(self.0.take()));
+    }
+}
+
 /// Borrows the scheduler. Never across a switch, and no user code inside.
 ///
 /// # Panics
@@ -36,17 +63,27 @@ pub(super) fn place() -> &'static Place {
 #[inline(always)]
 #[track_caller]
 pub(crate) fn with<R>(f: impl FnOnce(&mut Scheduler) -> R) -> R {
-    if let Some(scheduler) = place().borrow_mut().as_deref_mut() {
-        return f(scheduler);
+    match Borrowed::take() {
+        Some(mut borrowed) => f(borrowed.scheduler()),
+        None => missing(),
     }
-    // Not under the borrow: a panic hook may look for the green thread that runs.
-    outside()
 }
 
 /// As [`with`], or `None` if there is no scheduler, or it is at work itself.
 #[inline(always)]
 pub(crate) fn try_with<R>(f: impl FnOnce(&mut Scheduler) -> R) -> Option<R> {
-    place().try_borrow_mut().ok()?.as_deref_mut().map(f)
+    Some(f(Borrowed::take()?.scheduler()))
+}
+
+/// There is no scheduler in its place.
+#[cold]
+#[track_caller]
+fn missing() -> ! {
+    assert!(
+        !coroutine::is_running(),
+        "the scheduler is borrowed already; this is a bug in sedge"
+    );
+    outside()
 }
 
 #[cold]

@@ -22,24 +22,17 @@ pub(crate) enum Interrupt {
     Timeout(Level),
 }
 
-/// Names a frame of one green thread.
+/// Names a frame of one green thread: how many it had entered before. No two limits have the same,
+/// for user code can keep an unwinding that it caught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Level {
-    /// How many frames enclose it.
-    depth: usize,
-    /// Tells it from others that have been there, for user code can keep an unwinding it caught.
-    serial: u64,
-}
+pub(crate) struct Level(u64);
 
 impl Level {
     /// That of a shield which only `outer` shields enclose, and before which nothing was entered
     /// but them.
     #[inline]
     pub(crate) fn of_shield(outer: u8) -> Level {
-        Level {
-            depth: outer.into(),
-            serial: outer.into(),
-        }
+        Level(outer.into())
     }
 }
 
@@ -89,20 +82,20 @@ impl Interrupts {
 
     /// Ends the frame that is innermost, which is on `level`.
     pub(crate) fn leave(&mut self, level: Level) {
+        let left = self.frames.pop();
         debug_assert_eq!(
-            self.frames.len(),
-            level.depth + 1,
+            left.map(|frame| frame.level),
+            Some(level),
             "frames are left as they were entered"
         );
-        let left = self.frames.pop();
         self.expired -= usize::from(left.is_some_and(|frame| frame.kind == Kind::Expired));
         self.update();
     }
 
     /// The limit on `level` has passed.
     pub(crate) fn expire(&mut self, level: Level) {
-        let frame = self.frames.get_mut(level.depth);
-        if let Some(frame) = frame.filter(|frame| frame.level == level) {
+        let frame = self.frames.iter_mut().find(|frame| frame.level == level);
+        if let Some(frame) = frame {
             self.expired += usize::from(frame.kind == Kind::Limit);
             frame.kind = Kind::Expired;
             self.update();
@@ -117,10 +110,7 @@ impl Interrupts {
     }
 
     fn enter(&mut self, kind: Kind) -> Level {
-        let level = Level {
-            depth: self.frames.len(),
-            serial: self.entered,
-        };
+        let level = Level(self.entered);
         self.entered += 1;
         self.frames.push(Frame { kind, level });
         self.update();

@@ -47,6 +47,8 @@ pub struct Stuck {
     pub reason: Reason,
     /// For how long it has.
     pub since: Duration,
+    /// Where it waits: the line of the call that does not return, where that is known.
+    pub waits_at: Option<&'static Location<'static>>,
     /// Whether it is a daemon; those alone do not make a deadlock.
     pub daemon: bool,
     /// What it waits for, and who has that, where sedge can know: a lock with an owner, a join.
@@ -105,9 +107,10 @@ impl fmt::Display for Stuck {
             self.since,
             self.spawned_at,
         )?;
-        match &self.blocked {
-            Some(blocked) => write!(f, "\n{blocked}"),
-            None => Ok(()),
+        match (&self.blocked, self.waits_at) {
+            (Some(blocked), _) => write!(f, "\n{blocked}"),
+            (None, Some(at)) => write!(f, "\n    waits at {at}"),
+            (None, None) => Ok(()),
         }
     }
 }

@@ -2,14 +2,12 @@
 //!
 //! These are free functions, because the scheduler must not be borrowed while they switch.
 
-use std::backtrace::Backtrace;
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::panic::Location;
 
 use super::clock::Nanos;
 use super::interrupt::Interrupt;
 use super::table::{Label, ThreadId};
-use super::{Scheduler, try_with, with};
+use super::{Scheduler, dump, try_with, with};
 use crate::coroutine::{self, Resume, Suspend};
 use crate::stats::Reason;
 
@@ -137,43 +135,7 @@ fn suspend(why: Suspend) -> Resume {
         match coroutine::suspend(why) {
             Resume::Wake => return Resume::Wake,
             Resume::Cancel => return Resume::Cancel,
-            Resume::Dump => dump_here(),
+            Resume::Dump => dump::here(Location::caller()),
         }
     }
-}
-
-/// Backtraces of suspended green threads.
-pub(crate) type Backtraces = Vec<(ThreadId, Backtrace)>;
-
-/// Who has asked for backtraces, which are still to be taken, and where they go.
-#[derive(Default)]
-pub(super) struct Dumps {
-    pub(super) asker: Option<u32>,
-    taken: Rc<RefCell<Backtraces>>,
-}
-
-/// Every suspended green thread's own backtrace.
-#[track_caller]
-pub(crate) fn dump() -> Result<Backtraces, Interrupt> {
-    let taken = with(|scheduler| {
-        let asker = Some(scheduler.current().index());
-        scheduler.dumps = Dumps {
-            asker,
-            taken: Rc::default(),
-        };
-        scheduler.next_turn = 0;
-        Rc::clone(&scheduler.dumps.taken)
-    });
-    yield_now()?;
-    Ok(taken.take())
-}
-
-#[cold]
-#[inline(never)]
-fn dump_here() {
-    let backtrace = Backtrace::force_capture();
-    with(|scheduler| {
-        let id = scheduler.running().id;
-        scheduler.dumps.taken.borrow_mut().push((id, backtrace));
-    });
 }

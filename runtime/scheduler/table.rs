@@ -109,6 +109,18 @@ struct Extra {
     locals: Option<Rc<dyn Any>>,
 }
 
+impl Extra {
+    /// For a green thread that has entered so many shields.
+    #[cold]
+    fn new(shields: u8) -> Box<Extra> {
+        let mut extra = Box::<Extra>::default();
+        for _ in 0..shields {
+            extra.interrupts.enter_shield();
+        }
+        extra
+    }
+}
+
 impl Record {
     /// Whether something is due that may unwind it from its next suspension on.
     fn is_interruptible(&mut self) -> bool {
@@ -134,13 +146,10 @@ impl Record {
         &mut self.extra().locals
     }
 
+    #[inline]
     fn extra(&mut self) -> &mut Extra {
-        let shields = std::mem::take(&mut self.shields);
-        let extra = self.extra.get_or_insert_default();
-        for _ in 0..shields {
-            extra.interrupts.enter_shield();
-        }
-        extra
+        self.extra
+            .get_or_insert_with(|| Extra::new(std::mem::take(&mut self.shields)))
     }
 
     #[inline]
@@ -266,6 +275,7 @@ impl Table {
     }
 
     /// Changes what may unwind the green thread in that slot.
+    #[inline]
     pub(super) fn interrupts<R>(
         &mut self,
         index: u32,

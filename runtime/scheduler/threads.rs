@@ -216,6 +216,9 @@ impl Scheduler {
     /// Begins a time limit for the running green thread.
     pub(crate) fn enter_timeout(&mut self, limit: Duration) -> (Level, Option<TimerId>) {
         let id = self.current();
+        // First, for the processor reads its clock when all before is done: what follows need not
+        // wait for that.
+        let deadline = self.clock.after(limit);
         coroutine::enter_stretch();
         let level = self.running_interrupts(|interrupts| {
             let level = interrupts.enter_timeout();
@@ -224,7 +227,6 @@ impl Scheduler {
             }
             level
         });
-        let deadline = self.clock.after(limit);
         (level, self.arm(deadline, Alarm::Expire(id, level)))
     }
 
@@ -286,6 +288,7 @@ impl Scheduler {
 
     /// Arms a timer, unless it would be for a time that does not come: who waits for that waits for
     /// ever, and is part of a deadlock.
+    #[inline(always)]
     fn arm(&mut self, deadline: Nanos, alarm: Alarm) -> Option<TimerId> {
         (deadline != Nanos::MAX).then(|| self.timers.arm(deadline, alarm))
     }

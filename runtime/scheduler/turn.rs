@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::clock::Nanos;
 use super::inbox::Message;
-use super::{Alarm, Ending, Scheduler, State, TIMERS_PER_TURN, fork, threads};
+use super::{Alarm, Ending, MANY, Scheduler, State, TIMERS_PER_TURN, fork, threads};
 use crate::stack::HOT_BYTES;
 use crate::stats::Reason;
 
@@ -89,16 +89,23 @@ impl Scheduler {
         let polled = reactor.poll(timeout, |id| threads::wake(table, ready, stats, id));
         let (events, woken) = polled.expect("epoll_wait on a descriptor of our own");
         stats.events += events as u64;
-        let woken_to = self.ready.len();
-        // The addresses first, for all of them: looking up a page that the processor has forgotten
-        // takes longer than fetching a line, but several can be looked up at once.
-        (before..woken_to).for_each(|place| self.warm(place, 0..1));
-        if self.cold == before {
-            // Nobody else stands between.
-            self.cold = woken_to;
+        if self.table.len() > MANY {
+            self.warm_woken(before);
         }
         if woken {
             self.read_inbox();
+        }
+    }
+
+    /// Those in the run queue from this place on have not run for a while. The addresses first, for
+    /// all of them: looking up a page that the processor has forgotten takes longer than fetching a
+    /// line, but several can be looked up at once.
+    fn warm_woken(&mut self, first: usize) {
+        let end = self.ready.len();
+        (first..end).for_each(|place| self.warm(place, 0..1));
+        if self.cold == first {
+            // Nobody else stands between.
+            self.cold = end;
         }
     }
 

@@ -201,6 +201,7 @@ impl Scheduler {
             spawned_at: record.label().spawned_at,
             reason,
             since: Duration::from_nanos(since),
+            waits_at: blocked.as_ref().map(|blocked| blocked.waits_at),
             daemon: record.daemon,
             blocked,
         };

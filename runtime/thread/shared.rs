@@ -8,7 +8,7 @@
 //! Invariants: `count` is the number of `Shared` that name an `Inner`, and its value is initialised
 //! until that is zero. Memory goes back exactly once, by [`Memory`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::{self, MaybeUninit};
 use std::ops::Deref;
@@ -19,10 +19,40 @@ type Block = Box<Words>;
 type Words = MaybeUninit<[u64; 16]>;
 
 /// Free blocks that an OS thread keeps at most.
-const KEPT: usize = 64;
+const MOST: usize = 64;
 
 thread_local! {
-    static BLOCKS: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
+    static KEPT: Kept = const {
+        Kept {
+            blocks: [const { Cell::new(None) }; MOST],
+            count: Cell::new(0),
+        }
+    };
+}
+
+/// Free blocks, the first so many of the places; the last one given back is the first one taken.
+struct Kept {
+    blocks: [Cell<Option<Block>>; MOST],
+    count: Cell<usize>,
+}
+
+impl Kept {
+    #[inline]
+    fn take(&self) -> Option<Block> {
+        let count = self.count.get().checked_sub(1)?;
+        self.count.set(count);
+        self.blocks.get(count)?.take()
+    }
+
+    /// Keeps a block, or frees it if there are enough.
+    #[inline]
+    fn give_back(&self, block: Block) {
+        let count = self.count.get();
+        if let Some(place) = self.blocks.get(count) {
+            self.count.set(count + 1);
+            place.set(Some(block));
+        }
+    }
 }
 
 /// One of the owners of a value.
@@ -69,6 +99,15 @@ impl<T> Shared<T> {
         Some(inner.value)
     }
 
+    /// Drops the value, for its last owner. Not inlined, so that all others save no registers.
+    #[inline(never)]
+    fn destroy(&mut self) {
+        // Gives the memory back even if the destructor panics.
+        let _memory = Memory(self.inner);
+        // SAFETY: the last owner goes, so nobody reads the value again.
+        unsafe { self.inner.drop_in_place() };
+    }
+
     #[inline]
     fn inner(&self) -> &Inner<T> {
         // SAFETY: `self` is an owner, so the count is not zero, and the value initialised. Nobody
@@ -105,10 +144,7 @@ impl<T> Drop for Shared<T> {
         let count = &self.inner().count;
         count.set(count.get() - 1);
         if count.get() == 0 {
-            // Gives the memory back even if the destructor panics.
-            let _memory = Memory(self.inner);
-            // SAFETY: the last owner goes, so nobody reads the value again.
-            unsafe { self.inner.drop_in_place() };
+            self.destroy();
         }
     }
 }
@@ -123,7 +159,7 @@ impl<T> Memory<T> {
     #[inline(always)]
     fn take() -> Memory<T> {
         let memory = if Self::FITS_BLOCK {
-            let block = BLOCKS.try_with(|blocks| blocks.borrow_mut().pop());
+            let block = KEPT.try_with(Kept::take);
             let block = block.ok().flatten().unwrap_or_else(Box::new_uninit);
             Box::into_raw(block).cast()
         } else {
@@ -145,11 +181,6 @@ impl<T> Drop for Memory<T> {
         // SAFETY: as above.
         let block = unsafe { Box::from_raw(memory.cast::<Words>()) };
         // If the OS thread is ending and the blocks are gone, it goes too.
-        let _ = BLOCKS.try_with(|blocks| {
-            let mut blocks = blocks.borrow_mut();
-            if blocks.len() < KEPT {
-                blocks.push(block);
-            }
-        });
+        let _ = KEPT.try_with(|kept| kept.give_back(block));
     }
 }

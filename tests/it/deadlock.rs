@@ -1,10 +1,14 @@
 //! Cycles of green threads that wait for each other, found when they close.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use sedge::sync::{Event, Mutex, ReentrantMutex, RwLock};
+use sedge::channel;
+use sedge::queue::Queue;
+use sedge::sync::{
+    Barrier, Condvar, Event, Mutex, ReentrantMutex, RwLock, Semaphore, WaitGroup, mpsc,
+};
 use sedge::thread::{self, Builder};
 use sedge::{JoinHandle, Reason, State};
 
@@ -366,4 +370,65 @@ fn a_reader_behind_a_writer_that_was_cancelled_does_not_wait_for_itself() {
         reader.join().unwrap();
         drop(first);
     });
+}
+
+/// Each waits in the line of its macro, for ever; the report has to name that line.
+#[test]
+fn a_deadlock_of_all_names_the_line_in_which_each_waits() {
+    let lines = Rc::new(RefCell::new(Vec::new()));
+    let noted = Rc::clone(&lines);
+    let _watchdog = util::Watchdog::new();
+    let text = panic_of(|| {
+        sedge::run(move || {
+            macro_rules! waits {
+                ($name:literal, $wait:expr) => {{
+                    noted.borrow_mut().push(($name, line!()));
+                    let _ = Builder::new().name($name.into()).spawn(move || {
+                        let _ = $wait;
+                    });
+                }};
+            }
+            let (sender, receiver) = channel::bounded::<u8>(0);
+            let (full, rest) = channel::bounded::<u8>(0);
+            let (_mpsc, mpsc_receiver) = mpsc::channel::<u8>();
+            let (_kept, selected) = channel::unbounded::<u8>();
+            waits!("recv", {
+                let _kept = sender;
+                receiver.recv()
+            });
+            waits!("send", {
+                let _kept = rest;
+                full.send(1)
+            });
+            waits!("mpsc", mpsc_receiver.recv());
+            waits!("select", channel::select! { recv(selected) -> _ => () });
+            waits!("event", Event::new().wait());
+            waits!("semaphore", drop(Semaphore::new(0).acquire()));
+            waits!("park", thread::park());
+            waits!("barrier", Barrier::new(2).wait());
+            waits!("queue", Queue::<u8>::new().get());
+            waits!("group", {
+                let group = WaitGroup::new();
+                let _other = group.clone();
+                group.wait()
+            });
+            waits!("condvar", {
+                let (lock, never) = (Mutex::new(()), Condvar::new());
+                drop(never.wait(lock.lock().unwrap()))
+            });
+            waits!("future", sedge::block_on(std::future::pending::<()>()));
+            thread::park();
+        })
+    });
+    for (name, line) in lines.take() {
+        let mut report = text
+            .lines()
+            .skip_while(|line| !line.contains(&format!("'{name}'")));
+        let place = report.nth(1).unwrap_or_default();
+        let near = (line..line + 5).any(|line| place.contains(&format!("{}:{line}:", file!())));
+        assert!(
+            place.contains("waits at ") && near,
+            "{name}, line {line}: {place}\n{text}"
+        );
+    }
 }

@@ -262,10 +262,11 @@ fn a_deadlock_is_reported_with_everybody_who_is_parked() {
         }
     };
     shows(1, &["'main'", "parked (park) for ", file!()]);
-    shows(2, &["'locker'", "parked (lock) for ", &line]);
-    shows(3, &["waits at ", &line, " for a Mutex"]);
-    shows(4, &["held by 'main'", ", taken at ", file!()]);
-    shows(5, &["'helper'", ", daemon)", "parked (park) for "]);
+    shows(2, &["waits at ", file!()]);
+    shows(3, &["'locker'", "parked (lock) for ", &line]);
+    shows(4, &["waits at ", &line, " for a Mutex"]);
+    shows(5, &["held by 'main'", ", taken at ", file!()]);
+    shows(6, &["'helper'", ", daemon)", "parked (park) for "]);
     assert_eq!(
         log.take(),
         ["main unwound"],

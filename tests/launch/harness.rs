@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,9 @@ pub(crate) fn run(tests: &[Test]) -> ExitCode {
         for _ in 0..3 {
             scope.spawn(|| {
                 while let Some((name, test)) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let done = watch(name);
                     let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
+                    drop(done);
                     println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
                     if !passed {
                         failed.lock().unwrap().push(*name);
@@ -52,6 +55,18 @@ pub(crate) fn run(tests: &[Test]) -> ExitCode {
         failed.len()
     );
     ExitCode::from(u8::from(!failed.is_empty()))
+}
+
+/// Ends this process if what comes back is not dropped in time: a test waits for ever.
+fn watch(name: &'static str) -> mpsc::Sender<()> {
+    let (done, watched) = mpsc::channel();
+    thread::spawn(move || {
+        if watched.recv_timeout(3 * LIMIT) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("test {name} is not done within {:?}", 3 * LIMIT);
+            std::process::abort();
+        }
+    });
+    done
 }
 
 /// Makes `TESTS` of functions, which are named as claims.
@@ -110,9 +125,13 @@ impl Launched {
         Launched::start_command(command)
     }
 
-    pub(crate) fn start_command(mut command: Command) -> Launched {
+    pub(crate) fn start_command(command: Command) -> Launched {
+        Launched::start_command_with(command, Stdio::null())
+    }
+
+    pub(crate) fn start_command_with(mut command: Command, stdin: Stdio) -> Launched {
         command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

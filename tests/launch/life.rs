@@ -22,6 +22,7 @@ crate::tests![
     a_hog_is_named_and_killed,
     a_worker_is_recycled_after_so_many_requests,
     an_upgrade_keeps_the_process_and_its_sockets,
+    an_upgrade_follows_a_symbolic_link,
     an_upgrade_to_what_does_not_start_changes_nothing,
     lines_of_workers_have_their_names,
     in_this_process_term_drains,
@@ -258,6 +259,19 @@ fn an_upgrade_keeps_the_process_and_its_sockets() {
     let (code, output) = launched.end();
     assert_eq!(code, Some(0), "{output}");
     assert_eq!(output.matches("listening on").count(), 1, "{output}");
+}
+
+fn an_upgrade_follows_a_symbolic_link() {
+    let (old, new) = (Copy::new("old"), Copy::new("new"));
+    let link = Copy(old.0.with_extension("current"));
+    std::os::unix::fs::symlink(&old.0, &link.0).unwrap();
+    let launched = Launched::start_file(&link.0, "serve", &[(COUNT, "1")]);
+    let before = exes(launched.addr());
+    fs::remove_file(&link.0).unwrap();
+    std::os::unix::fs::symlink(&new.0, &link.0).unwrap();
+    launched.signal("-USR2");
+    launched.says("this is the new program now");
+    assert_ne!(exes(launched.addr()), before);
 }
 
 fn an_upgrade_to_what_does_not_start_changes_nothing() {

@@ -9,6 +9,7 @@ mod harness;
 mod life;
 mod load;
 mod program;
+mod service;
 mod start;
 
 use std::process::ExitCode;
@@ -17,6 +18,6 @@ fn main() -> ExitCode {
     if let Some(code) = program::main() {
         return code;
     }
-    let tests = [start::TESTS, life::TESTS, load::TESTS].concat();
+    let tests = [start::TESTS, life::TESTS, load::TESTS, service::TESTS].concat();
     harness::run(&tests)
 }

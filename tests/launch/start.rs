@@ -145,8 +145,8 @@ fn a_stray_standard_input_is_no_launcher() {
 
 fn a_worker_starts_at_once_however_large_the_launcher_is() {
     let launched = Launched::serving(&[(COUNT, "1"), (HEAP, "256")]);
-    let killed = launched.workers()[0];
     let mut client = launched.connect();
+    let (_, killed) = client.who();
     let begin = Instant::now();
     crate::harness::signal(killed, "-KILL");
     assert!(client.receive().is_ok_and(|line| line.is_empty()) || !is_alive(killed));
