@@ -238,8 +238,8 @@ impl Launcher {
     }
 
     /// The pause before a worker that has ended is started again, and the longest: each is twice
-    /// the one before, up to a fifth more or less, and they begin anew after one that has lived for
-    /// some time. Default: 0.1 s to 10 s.
+    /// the one before, up to a fifth more or less, and they begin anew after one that was ready for
+    /// five times the shortest. Default: 0.1 s to 10 s.
     pub fn backoff(mut self, shortest: Duration, longest: Duration) -> Launcher {
         self.settings.backoff = (shortest, longest.max(shortest));
         self

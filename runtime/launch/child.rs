@@ -50,7 +50,7 @@ pub(super) struct Child {
     process: Source<OwnedFd>,
     link: Link,
     outputs: Vec<(Stream, Rc<PipeReader>)>,
-    ready: Cell<bool>,
+    ready: Cell<Option<Instant>>,
     exit: Cell<Option<Exit>>,
     urgency: Cell<Urgency>,
     changes: Changes,
@@ -95,7 +95,7 @@ impl Child {
             process,
             link,
             outputs,
-            ready: Cell::new(false),
+            ready: Cell::new(None),
             exit: Cell::new(None),
             urgency: Cell::new(Urgency::None),
             changes,
@@ -150,7 +150,7 @@ impl Child {
         while let Ok(Some(message)) = self.link.recv() {
             // It may be of another version, after an upgrade, and say more.
             if message.text == "ready" {
-                self.ready.set(true);
+                self.ready.set(Some(Instant::now()));
                 self.changes.tell();
             }
         }
@@ -162,12 +162,19 @@ impl Child {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.ready.get()
+        self.ready.get().is_some()
+    }
+
+    /// For how long it has been ready.
+    pub(super) fn age(&self) -> Duration {
+        self.ready
+            .get()
+            .map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// One that was ready when this launcher took it over.
     pub(super) fn was_ready(&self) {
-        self.ready.set(true);
+        self.ready.set(Some(Instant::now()));
     }
 
     pub(super) fn exit(&self) -> Option<Exit> {

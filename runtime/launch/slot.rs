@@ -25,8 +25,9 @@ use super::recycle;
 use super::spawn::Program;
 use super::supervisor::Supervisor;
 
-/// A worker that has lived so many times as long as the pause before it has not failed at once, and
-/// the pauses begin anew.
+/// A worker that was ready for so many times as long as the shortest pause has not failed at once,
+/// and the pauses begin anew. Not as long as the pause before it: one that is killed every second
+/// would be away for longer and longer.
 const LIVED_WELL: u32 = 5;
 /// How often a worker is asked whether it is due to be replaced.
 const RECYCLE_LOOK: Duration = Duration::from_secs(1);
@@ -123,7 +124,7 @@ impl Slot {
                     let Some((child, exit)) = exit else { break };
                     boss.orphans.add(boss, self.id);
                     self.restarts.set(self.restarts.get() + 1);
-                    if child.started.elapsed() > pause * LIVED_WELL {
+                    if child.age() > shortest * LIVED_WELL {
                         pause = shortest;
                     }
                     let pause = pause.as_secs_f32();
