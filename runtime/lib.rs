@@ -127,6 +127,12 @@
 //! streams, nothing else. A [`Remote`] is the door between them: it is `Send`, and spawns or
 //! unparks green threads of the scheduler it came from. A [`channel::remote`] carries values.
 //!
+//! # Several cores
+//!
+//! A [`launch::Launcher`] runs the same server in one process for each core, each with a scheduler
+//! of its own, and looks after them: it starts them again, replaces them without losing a
+//! connection, and ends them in order.
+//!
 //! # The modules in reading order
 //!
 //! The source is meant to be read. A module uses only modules that stand before it:
