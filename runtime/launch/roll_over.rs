@@ -98,6 +98,10 @@ fn replace_all(boss: &Supervisor, program: Program, first: usize) -> bool {
             return false;
         }
         if program == Program::New {
+            // Without a worker of it, if the launcher is to end.
+            if boss.is_stopping() {
+                return false;
+            }
             let error = upgrade::execute(boss);
             boss.log
                 .say(format_args!("cannot execute the new program: {error}"));
