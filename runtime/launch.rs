@@ -94,6 +94,8 @@ mod config;
 mod control_socket;
 mod door;
 mod duty;
+#[expect(unsafe_code, reason = "sets the mask of signals")]
+mod held;
 mod here;
 mod listen;
 mod master;
