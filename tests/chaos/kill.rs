@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::load::Load;
-use crate::proc::{is_zombie, kill_and_count};
+use crate::proc::{self, is_zombie, kill_and_count};
 use crate::runner::{Chance, pause, pick, say, within};
 use crate::server::Server;
 
@@ -20,6 +20,7 @@ fn a_kill_every_second_fails_only_what_the_killed_worker_had() {
     let mut chance = Chance::new(std::process::id().into());
     let mut had = HashSet::new();
     let (mut held, mut slowest) = (0, Duration::ZERO);
+    let before = proc::descriptors(server.pid());
     let kills = pick(8, 60);
     for _ in 0..kills {
         let next = Instant::now() + Duration::from_secs(1);
@@ -48,6 +49,9 @@ fn a_kill_every_second_fails_only_what_the_killed_worker_had() {
     }
     assert!(report.failures.len() + report.crossed <= held, "{report}");
     assert!(!server.everybody().into_iter().any(is_zombie), "a zombie");
+    assert!(!server.workers().into_iter().any(is_zombie), "a zombie");
+    let after = proc::descriptors(server.pid());
+    assert!(after <= before + 8, "{after} descriptors, {before} before");
     server.terminate();
 }
 

@@ -378,7 +378,13 @@ impl Input {
     /// False at the end.
     fn more(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
         let mut bytes = [0; 8192];
-        let count = stream.read(&mut bytes)?;
+        let count = loop {
+            match stream.read(&mut bytes) {
+                // A read with a time limit is not begun anew by the kernel.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
         self.0.extend(&bytes[..count]);
         Ok(count > 0)
     }
