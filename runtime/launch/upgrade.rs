@@ -46,13 +46,15 @@ use crate::io::PipeReader;
 
 /// The slot whose worker is the first of the new program.
 pub(super) const FIRST: usize = 0;
+const FLUSH_TIME: Duration = Duration::from_millis(200);
 /// For a signal's way from its handler to who obeys it.
 const HEAR_TIME: Duration = Duration::from_millis(2);
 
 /// Executes the new program in the place of this one. Comes back only if that fails.
 pub(super) fn execute(boss: &Supervisor) -> io::Error {
     boss.log.flush();
-    let _ = crate::io::stdout().flush();
+    // Perhaps nobody reads.
+    let _ = crate::timeout(FLUSH_TIME, || crate::io::stdout().flush());
     held::hold(&SIGNALS);
     // Those that came before are still obeyed here.
     crate::sleep(HEAR_TIME);

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use sedge::launch::{Launcher, Worker, Workers};
 use sedge::net::TcpStream;
@@ -40,16 +41,19 @@ pub(crate) fn main() -> Option<ExitCode> {
             println!("has a child {}", child.id());
             serve(worker)
         }),
-        "chatty" => launcher.run(|worker| {
-            let chat = sedge::thread::Builder::new().daemon(true);
-            chat.spawn(|| {
-                loop {
-                    let _ = writeln!(sedge::io::stdout(), "{}", "words ".repeat(200));
-                    sedge::sleep(std::time::Duration::from_millis(1));
-                }
-            })?;
-            serve(worker)
-        }),
+        // What it has not written when it ends, keeps it from ending.
+        "chatty" => launcher
+            .drain_timeout(Duration::from_millis(500))
+            .run(|worker| {
+                let chat = sedge::thread::Builder::new().daemon(true);
+                chat.spawn(|| {
+                    loop {
+                        let _ = writeln!(sedge::io::stdout(), "{}", "words ".repeat(200));
+                        sedge::sleep(Duration::from_millis(1));
+                    }
+                })?;
+                serve(worker)
+            }),
         _ => launcher.run(serve),
     };
     Some(result.unwrap_or_else(|error| {
