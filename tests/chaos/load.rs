@@ -73,7 +73,7 @@ impl Load {
                 shared: Arc::clone(&shared),
                 addr,
                 chance: Chance::new(number as u64 + 1),
-                keeps: number % 2 == 0,
+                keeps: number.is_multiple_of(2),
                 pause,
                 begun: Instant::now(),
             };

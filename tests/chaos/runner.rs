@@ -46,7 +46,9 @@ pub(crate) fn run(tests: &[Test]) -> ExitCode {
             false => failed.push(name),
         }
     }
-    println!("\n{passed} passed; {} failed {failed:?}", failed.len());
+    let result = if failed.is_empty() { "ok" } else { "FAILED" };
+    let count = failed.len();
+    println!("\ntest result: {result}. {passed} passed; {count} failed {failed:?}");
     ExitCode::from(u8::from(!failed.is_empty()))
 }
 

@@ -36,7 +36,7 @@ fn a_stopped_worker_costs_less_than_half_the_throughput() {
     let again = load.rate(Duration::from_secs(1));
     let report = load.end();
     say(format_args!(
-        "{whole:.0} answers/s; one stopped, with {waiting} connections: {rest:.0}; again: {again:.0}"
+        "{whole:.0} answers/s; one stopped, with {waiting} connections: {rest:.0}; then {again:.0}"
     ));
     say(format_args!("{report}"));
     assert!(rest > whole / 2.0, "{rest:.0} of {whole:.0} answers/s");
