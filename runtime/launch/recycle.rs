@@ -12,8 +12,8 @@ use super::slot::jitter;
 use super::status::memory;
 
 const SHARE: f64 = 0.1;
-/// What is due at once waits for so long: workers that do no more than begin and end must not follow
-/// each other without a pause.
+/// What is due at once waits for so long: workers that do no more than begin and end must not
+/// follow each other without a pause.
 const FIRST: Duration = Duration::from_millis(500);
 /// Before the next try, after a replacement failed.
 const PUT_OFF: Duration = Duration::from_secs(10);

@@ -267,7 +267,8 @@ impl Worker {
     /// A socket that nobody accepts from is better closed, for then the kernel refuses connections
     /// when the launcher closes it too.
     ///
-    /// The launcher hears of it, for it may not be its doing, and then somebody must take the place.
+    /// The launcher hears of it, for it may not be its doing, and then somebody must take the
+    /// place.
     pub(super) fn drain(&self) {
         if self.0.draining.is_set() {
             return;
