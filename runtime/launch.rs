@@ -100,6 +100,8 @@ mod control;
 mod control_socket;
 pub(crate) mod door;
 mod duty;
+#[expect(unsafe_code, reason = "sets the mask of signals")]
+mod held;
 mod here;
 mod listen;
 mod master;

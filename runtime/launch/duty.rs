@@ -20,7 +20,7 @@ use super::worker::Worker;
 use crate::scheduler::{self, Scheduler};
 use crate::server::Outcome;
 use crate::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, Signals};
-use crate::thread::{Builder, catch, is_interrupt, resume};
+use crate::thread::{Builder, Config, catch, is_interrupt, resume};
 
 /// The life of a worker process.
 pub(super) fn run<F, R>(link: Link, hello: Message, serve: F) -> io::Result<ExitCode>
@@ -31,10 +31,11 @@ where
     let link = Rc::new(link);
     let (worker, record) = Worker::new(&link, hello)?;
     name_process(worker.id());
-    crate::run(|| {
+    let ended = Config::new().try_run(|| {
         attend(&worker, link, record)?;
         Ok(finish(&worker, serve))
-    })
+    });
+    ended?
 }
 
 /// What `ps` and `top` show as the command; the arguments, which they show too, begin with the

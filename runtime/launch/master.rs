@@ -17,11 +17,11 @@ use super::spawn::{Origin, Program};
 use super::supervisor::{FAILURE, MISCONFIGURED, Supervisor};
 use super::systemd::{self, Activated, ActivatedSocket};
 use super::upgrade::Inheritance;
-use super::{notify, reap, watch};
+use super::{held, notify, reap, watch};
 use crate::signal::{
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, Signals,
 };
-use crate::thread::Builder;
+use crate::thread::{Builder, Config};
 
 /// Called once, when all workers are ready.
 pub(super) type OnReady = Box<dyn FnOnce(&[String])>;
@@ -75,9 +75,15 @@ pub(super) fn run(
 ) -> io::Result<ExitCode> {
     let ended = prepare(&settings, binds, inheritance.as_mut()).and_then(|prepared| {
         let supervised = || supervise(settings, prepared, on_ready, inheritance);
-        crate::run(supervised).map_err(Refusal::Failed)
+        let ended = Config::new().try_run(supervised).and_then(|ended| ended);
+        ended.map_err(|error| Refusal::Failed(cannot_begin(&error)))
     });
     Ok(ended.unwrap_or_else(|refusal| refusal.report()))
+}
+
+/// What is refused to a launcher that begins, is what it needs for itself.
+fn cannot_begin(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the launcher cannot begin: {error}"))
 }
 
 /// Opens what must be there before anything runs.
@@ -234,10 +240,15 @@ fn supervise(
     Ok(ExitCode::from(code))
 }
 
+/// What a launcher obeys.
+pub(super) const SIGNALS: [i32; 8] = [
+    SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU,
+];
+
 fn hear_signals(boss: &Rc<Supervisor>) -> io::Result<()> {
-    let signals = Signals::new([
-        SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU,
-    ])?;
+    let signals = Signals::new(SIGNALS)?;
+    // Those that came while this program took the place of another.
+    held::release(&SIGNALS);
     let boss = Rc::clone(boss);
     let has_terminal = terminal_is_there();
     let hearer = Builder::new().name("hears signals".into()).daemon(true);

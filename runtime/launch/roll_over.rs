@@ -111,6 +111,7 @@ fn replace_all(boss: &Supervisor, program: Program, first: usize) -> bool {
             boss.roll_over.hands_over.set(true);
             boss.changes.tell();
             crate::sleep(ANSWER_TIME);
+            // Without a worker of it, if the launcher is to end.
             if boss.is_stopping() {
                 return false;
             }

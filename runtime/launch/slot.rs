@@ -110,6 +110,7 @@ impl Slot {
         let mut pause = shortest;
         let mut next = first;
         while !self.is_to_end() {
+            let order = self.order.get();
             let started = match next.take() {
                 Some(child) => Ok(child),
                 None => self.start(boss),
@@ -130,7 +131,13 @@ impl Slot {
                     ));
                 }
                 Err(NotStarted::Unwanted) => break,
-                Err(NotStarted::Failed(why)) => boss.boot_failed(self.id, &why),
+                Err(NotStarted::Failed(why)) => {
+                    boss.boot_failed(self.id, &why);
+                    // That a replacement fails says nothing about what was there before.
+                    if let Order::Replace(_) = order {
+                        continue;
+                    }
+                }
             }
             self.rest(boss, jitter(pause, 0.2));
             pause = (pause * 2).min(longest);
@@ -138,7 +145,8 @@ impl Slot {
     }
 
     fn rest(&self, boss: &Supervisor, pause: Duration) {
-        boss.changes.wait(pause, || self.is_to_end());
+        boss.changes
+            .wait(pause, || self.order.get() != Order::Serve);
     }
 
     /// Starts a worker, of the program that is ordered, and waits until it is ready.

@@ -204,7 +204,10 @@ impl Supervisor {
 
     /// Counts a worker among those that must be reaped.
     pub(super) fn keep(&self, child: Rc<Child>) {
-        self.children.borrow_mut().push(child);
+        let mut children = self.children.borrow_mut();
+        // Nobody else may look for a long time, and each that has ended holds descriptors.
+        children.retain(|child| !child.has_ended());
+        children.push(child);
     }
 
     /// The workers that serve, one for each slot that has one.

@@ -16,13 +16,15 @@
 //! What is handed over are descriptors, in messages that wait in the line's queue meanwhile. They
 //! stay marked to be closed at an exec, and none can leak into somebody else.
 //!
-//! What does not pass: signals that come in the milliseconds between `execve` and the new program's
-//! handlers do what they do by default.
+//! Signals that come in the milliseconds between `execve` and the new program's handlers would do
+//! what they do by default: `HUP` would end it. So they are [held], which passes to the new
+//! program, and it lets them through when it can hear them.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::process::Pid;
 use rustix::stdio::dup2_stdin;
@@ -31,7 +33,9 @@ use super::board::Board;
 use super::child::Child;
 use super::config::Kind;
 use super::door;
+use super::held;
 use super::listen::Bound;
+use super::master::SIGNALS;
 use super::names::Names;
 use super::output::Stream;
 use super::records::Records;
@@ -43,15 +47,29 @@ use crate::io::PipeReader;
 
 /// The slot whose worker is the first of the new program.
 pub(super) const FIRST: usize = 0;
+const FLUSH_TIME: Duration = Duration::from_millis(200);
+/// For a signal's way from its handler to who obeys it.
+const HEAR_TIME: Duration = Duration::from_millis(2);
 
 /// Executes the new program in the place of this one. Comes back only if that fails.
 pub(super) fn execute(boss: &Supervisor) -> io::Error {
     boss.log.flush();
-    let _ = crate::io::stdout().flush();
+    // Perhaps nobody reads.
+    let _ = crate::timeout(FLUSH_TIME, || crate::io::stdout().flush());
+    held::hold(&SIGNALS);
+    // Those that came before are still obeyed here.
+    crate::sleep(HEAR_TIME);
+    if boss.is_stopping() {
+        held::release(&SIGNALS);
+        return io::Error::other("the launcher is stopping");
+    }
     // Nothing waits from here on: what is handed over must be so until the end.
     let before = match hand_over(boss) {
         Ok(before) => before,
-        Err(error) => return error,
+        Err(error) => {
+            held::release(&SIGNALS);
+            return error;
+        }
     };
     let mut command = boss.origin.command(Program::New, "");
     for name in systemd::ACTIVATION {
@@ -59,6 +77,7 @@ pub(super) fn execute(boss: &Supervisor) -> io::Error {
     }
     let error = command.exec();
     let _ = dup2_stdin(before);
+    held::release(&SIGNALS);
     error
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::panic::{self, resume_unwind};
 use std::rc::Rc;
 use std::sync::Once;
@@ -110,6 +110,16 @@ impl Config {
     where
         F: FnOnce() -> T,
     {
+        self.try_run(main)
+            .unwrap_or_else(|error| panic!("sedge cannot start a scheduler: {error}"))
+    }
+
+    /// [`run`](Config::run), for who can say better what the system has refused.
+    #[track_caller]
+    pub(crate) fn try_run<F, T>(self, main: F) -> io::Result<T>
+    where
+        F: FnOnce() -> T,
+    {
         watch_panics();
         let hook = Hooked(HOOK.replace(self.on_panic));
         let started = scheduler::start(self.settings);
@@ -130,10 +140,9 @@ impl Config {
             }
             panic!("{deadlock}");
         }
-        let main: JoinHandle<T> =
-            main.unwrap_or_else(|error| panic!("sedge cannot start a scheduler: {error}"));
+        let main: JoinHandle<T> = main?;
         match main.packet().take().expect("main has ended, for run has") {
-            Ok(value) => value,
+            Ok(value) => Ok(value),
             Err(payload) if unwind::is_cancel(&payload, main.thread().id()) => {
                 panic!("the main green thread was cancelled, so run has no value to return")
             }
