@@ -169,7 +169,8 @@ impl ProcessPool {
     /// that ends its worker takes none along.
     ///
     /// This is not the `try_map` of the other pools, which ends with the first `Err` that the
-    /// function returns: here, an `Err` of the function is a value, and processes fail in more ways.
+    /// function returns: here, an `Err` of the function is a value, and processes fail in more
+    /// ways.
     ///
     /// ```
     /// # use sedge::pool::{ProcessPool, process};
