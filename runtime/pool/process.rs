@@ -93,6 +93,7 @@ pub use self::batch::ProcessImap;
 pub use self::builder::Builder;
 pub use self::error::TaskError;
 pub use self::serve::init;
+pub use self::ship::Parts;
 
 use self::builder::Settings;
 use self::hub::Hub;
