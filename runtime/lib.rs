@@ -147,7 +147,7 @@
 //! | 4 waiting | `wait_queue` [`channel`] [`sync`] [`queue`] `blocking` | channels, locks, queues |
 //! | 5 I/O | [`io`] [`fs`] [`process`] [`signal`] [`net`] [`os`] | the one retry loop, in `io` |
 //! | 6 services | [`generator`] [`pool`] [`server`] | generators; pools; accept loops that drain |
-//! | 7 processes | `shared_memory` [`ipc`] [`launch`] [`pool::process`] | channels; supervised workers |
+//! | 7 processes | `shared_memory` [`ipc`] [`launch`] [`pool::process`] | channels; workers |
 //! | 8 patch | `patch` | libc's symbols interposed; with the feature of that name |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]

@@ -1,7 +1,9 @@
-"""Python's multiprocessing: two processes that ask and answer, four that put and four that get."""
+"""Python's multiprocessing: two processes that ask and answer, four that put and four that get;
+pools of two."""
 
 import multiprocessing as mp
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 ROUNDS = 5
 MESSAGES = 40_000
@@ -80,6 +82,30 @@ def through(kind):
     return time.perf_counter() - start
 
 
+def square(n):
+    return n * n
+
+
+def apply(pool, count):
+    start = time.perf_counter()
+    for n in range(count):
+        pool.apply(square, (n,))
+    return time.perf_counter() - start
+
+
+def submit(pool, count):
+    start = time.perf_counter()
+    for n in range(count):
+        pool.submit(square, n).result()
+    return time.perf_counter() - start
+
+
+def map_all(pool, count):
+    start = time.perf_counter()
+    assert len(pool.map(square, range(count))) == count
+    return time.perf_counter() - start
+
+
 if __name__ == "__main__":
     mp.set_start_method("fork")
     report("ipc/python-pipe", 10_000, lambda: pipe(10_000))
@@ -87,3 +113,9 @@ if __name__ == "__main__":
     report("ipc/python-queue", 5_000, lambda: queues(mp.Queue, 5_000))
     report("ipc-queue/python-simple-queue", MESSAGES, lambda: through(mp.SimpleQueue))
     report("ipc-queue/python-queue", MESSAGES, lambda: through(mp.Queue))
+    with mp.Pool(2) as pool:
+        map_all(pool, 1000)
+        report("process-apply/python-pool", 5_000, lambda: apply(pool, 5_000))
+        report("process-map/python-pool", 1_000_000, lambda: map_all(pool, 1_000_000))
+    with ProcessPoolExecutor(2) as pool:
+        report("process-apply/python-executor", 5_000, lambda: submit(pool, 5_000))

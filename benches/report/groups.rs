@@ -22,7 +22,7 @@ pub(crate) struct Group {
     pub(crate) size: &'static str,
 }
 
-pub(crate) const GROUPS: [Group; 17] = [
+pub(crate) const GROUPS: [Group; 20] = [
     Group {
         name: "switch",
         title: "Letting another one run",
@@ -152,6 +152,36 @@ pub(crate) const GROUPS: [Group; 17] = [
         limit: Some("socketpair"),
         limit_size: None,
         size: "",
+    },
+    Group {
+        name: "process-apply",
+        title: "A task in another process",
+        what: "a task that does next to nothing, and its value",
+        source: "process",
+        unit: Unit::Time,
+        limit: Some("socketpair"),
+        limit_size: None,
+        size: "",
+    },
+    Group {
+        name: "process-map",
+        title: "Many small tasks in other processes",
+        what: "one of a million items, by two processes",
+        source: "process",
+        unit: Unit::Time,
+        limit: Some("loop"),
+        limit_size: None,
+        size: "",
+    },
+    Group {
+        name: "process-cpu",
+        title: "Computing in other processes",
+        what: "a task of about a millisecond, of a hundred",
+        source: "process",
+        unit: Unit::Time,
+        limit: Some("loop"),
+        limit_size: None,
+        size: "processes",
     },
     Group {
         name: "memory",

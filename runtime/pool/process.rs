@@ -1,8 +1,8 @@
 //! The pool of processes.
 //!
 //! A scheduler has one OS thread, so what computes on a green thread keeps all others waiting. A
-//! [`ProcessPool`] does it elsewhere: in worker processes, each of which has a scheduler, and a core
-//! if there is one. It is Python's `multiprocessing.Pool`, in the words of the other pools.
+//! [`ProcessPool`] does it elsewhere: in worker processes, each of which has a scheduler, and a
+//! core if there is one. It is Python's `multiprocessing.Pool`, in the words of the other pools.
 //!
 //! ```
 //! use sedge::pool::{ProcessPool, process};
@@ -36,12 +36,13 @@
 //! | what happens | what the [`Future`](crate::pool::Future) says |
 //! |---|---|
 //! | the function returns an `Err` | that is a value, as any other |
-//! | it panics | [`TaskError::Panicked`]: message, place, worker; the worker goes on |
-//! | its worker ends: exit, signal, out of memory | [`TaskError::WorkerLost`], within milliseconds; another worker is started |
-//! | argument or value cannot be encoded, or is too large | [`TaskError::Argument`], [`TaskError::Value`] |
+//! | it panics | [`TaskError::Panicked`]: message, place, worker |
+//! | its worker ends: exit, signal, out of memory | [`TaskError::WorkerLost`], at once |
+//! | the argument cannot be sent, or is too large | [`TaskError::Argument`] |
+//! | likewise the value | [`TaskError::Value`] |
 //! | it takes too long | [`TaskError::TimedOut`] |
 //! | workers do not start | [`TaskError::Broken`] |
-//! | it is cancelled, or the pool is terminated | [`is_cancelled`](crate::pool::JobError::is_cancelled) |
+//! | it, or its pool, is cancelled | [`JobError::is_cancelled`](crate::pool::JobError) |
 //!
 //! A task is begun at most once, unless it is said to be
 //! [idempotent](Builder::idempotent). One that ends its worker takes no other with it: what the
@@ -55,12 +56,12 @@
 //! # Workers
 //!
 //! do one task at a time, on a green thread: it may use sockets and timers of sedge, and
-//! [cancelling](crate::pool::Future::cancel) it unwinds it where it waits. One that does not wait is
-//! killed, with its worker, after a second. What a task leaves behind in a `static` or a
+//! [cancelling](crate::pool::Future::cancel) it unwinds it where it waits. One that does not wait
+//! is killed, with its worker, after a second. What a task leaves behind in a `static` or a
 //! `thread_local!` is there for the next one.
 //!
-//! A worker ends when the pool is dropped, and when its parent dies, of whatever. It ignores
-//! `SIGINT`: a Ctrl-C is the parent's to deal with.
+//! A worker that ends is replaced. All end when the pool is dropped, and when the parent dies, of
+//! whatever. They ignore `SIGINT`: a Ctrl-C is the parent's to deal with.
 //!
 //! # What there is not
 //!
@@ -92,6 +93,7 @@ pub use self::batch::ProcessImap;
 pub use self::builder::Builder;
 pub use self::error::TaskError;
 pub use self::serve::init;
+pub use self::ship::Parts;
 
 use self::builder::Settings;
 use self::hub::Hub;

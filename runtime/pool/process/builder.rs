@@ -87,9 +87,9 @@ impl Builder {
     /// to open a connection or to load a model, say, into a `thread_local!` or a `static`. Python's
     /// `initializer` and `initargs`.
     ///
-    /// A worker for which it fails ends. After three in a row the pool is broken: all its tasks, now
-    /// and later, fail with [`TaskError::Broken`](super::TaskError::Broken) and the text of the
-    /// error.
+    /// A worker for which it fails ends. After three in a row the pool is broken: all its tasks,
+    /// now and later, fail with [`TaskError::Broken`](super::TaskError::Broken) and the text of
+    /// the error.
     ///
     /// # Panics
     ///

@@ -67,6 +67,20 @@ impl Code {
         Code::new(enter::<A, R>, f as *const ())
     }
 
+    /// Of a function that is called with the parts of each argument.
+    ///
+    /// # Panics
+    ///
+    /// If it is not in the program's own file.
+    #[track_caller]
+    pub(super) fn of_parts<A, R>(f: A::Function) -> Code
+    where
+        A: Parts<R> + DeserializeOwned,
+        R: Serialize,
+    {
+        Code::new(enter_parts::<A, R>, A::address(f))
+    }
+
     /// Of a function that prepares a worker.
     ///
     /// # Panics
@@ -170,6 +184,78 @@ unsafe fn enter_initializer<A, E>(
     let f = |argument| f(argument).map_err(|error| error.to_string());
     codec::answer_each(f, arguments, answers);
 }
+
+/// The [`Entry`] for functions of several arguments.
+///
+/// # Safety
+///
+/// `function` is the address of an `A::Function`.
+unsafe fn enter_parts<A, R>(function: *const (), arguments: Arguments<'_>, answers: &mut Answers)
+where
+    A: Parts<R> + DeserializeOwned,
+    R: Serialize,
+{
+    // SAFETY: the caller's obligation.
+    let f = unsafe { A::at(function) };
+    codec::answer_each(|argument: A| argument.call(f), arguments, answers);
+}
+
+/// A tuple with whose parts a function pointer can be called; for
+/// [`starmap`](super::ProcessPool::starmap). Tuples of one to six parts are.
+///
+/// # Safety
+///
+/// `address` gives where the function is.
+pub unsafe trait Parts<R> {
+    /// The function.
+    type Function: Copy;
+
+    /// Calls it.
+    fn call(self, f: Self::Function) -> R;
+
+    /// Where it is.
+    #[doc(hidden)]
+    fn address(f: Self::Function) -> *const ();
+
+    /// The one that is there.
+    ///
+    /// # Safety
+    ///
+    /// There is one of this type.
+    #[doc(hidden)]
+    unsafe fn at(address: *const ()) -> Self::Function;
+}
+
+macro_rules! parts {
+    ($($part:ident)*) => {
+        // SAFETY: a function pointer is the address of its function.
+        unsafe impl<R, $($part),*> Parts<R> for ($($part,)*) {
+            type Function = fn($($part),*) -> R;
+
+            #[expect(non_snake_case, reason = "each part is named as its type")]
+            fn call(self, f: Self::Function) -> R {
+                let ($($part,)*) = self;
+                f($($part),*)
+            }
+
+            fn address(f: Self::Function) -> *const () {
+                f as *const ()
+            }
+
+            unsafe fn at(address: *const ()) -> Self::Function {
+                // SAFETY: the caller's obligation.
+                unsafe { mem::transmute::<*const (), Self::Function>(address) }
+            }
+        }
+    };
+}
+
+parts!(A);
+parts!(A B);
+parts!(A B C);
+parts!(A B C D);
+parts!(A B C D E);
+parts!(A B C D E G);
 
 /// What distances are measured from.
 #[inline(never)]

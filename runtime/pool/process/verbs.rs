@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::ProcessPool;
 use super::batch::{Batch, Batches, ProcessImap, Results, Route, Size};
-use super::ship::Code;
+use super::ship::{Code, Parts};
 use crate::pool::{Executor, Future, JobError, Shutdown, imap};
 
 impl ProcessPool {
@@ -169,7 +169,8 @@ impl ProcessPool {
     /// that ends its worker takes none along.
     ///
     /// This is not the `try_map` of the other pools, which ends with the first `Err` that the
-    /// function returns: here, an `Err` of the function is a value, and processes fail in more ways.
+    /// function returns: here, an `Err` of the function is a value, and processes fail in more
+    /// ways.
     ///
     /// ```
     /// # use sedge::pool::{ProcessPool, process};
@@ -198,6 +199,31 @@ impl ProcessPool {
         let results = imap::map(items, self.ahead(), submit, Ok::<Results<R>, Infallible>);
         let results = results.unwrap_or_else(|never| match never {});
         results.into_iter().flatten().collect()
+    }
+
+    /// As [`map`](ProcessPool::map), for an `f` that takes the parts of each tuple. Python's
+    /// `starmap`. A function of that many arguments is given as `|a, b| f(a, b)`.
+    ///
+    /// ```
+    /// # use sedge::pool::{ProcessPool, process};
+    /// # process::init();
+    /// # sedge::run(|| {
+    /// let pool = ProcessPool::new(2).unwrap();
+    /// assert_eq!(pool.starmap(|n: u32, p| n.pow(p), [(2, 5), (3, 2)]), [32, 9]);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`map`](ProcessPool::map).
+    #[track_caller]
+    pub fn starmap<A, R, I>(&self, f: A::Function, items: I) -> Vec<R>
+    where
+        A: Parts<R> + Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        self.map_by(self.route_of(Code::of_parts::<A, R>(f)), items)
     }
 
     /// The values of `f` for each item, in the order of the items; see [`Imap`](crate::pool::Imap)
@@ -267,9 +293,14 @@ impl ProcessPool {
         A: DeserializeOwned,
         R: Serialize,
     {
+        self.route_of(Code::of(f))
+    }
+
+    #[track_caller]
+    fn route_of(&self, code: Code) -> Route {
         Route {
             hub: Rc::downgrade(&self.hub),
-            code: Code::of(f),
+            code,
             at: Location::caller(),
         }
     }
