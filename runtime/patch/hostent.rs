@@ -140,7 +140,7 @@ mod tests {
         let range = buffer.as_ptr_range();
         // SAFETY: the entry is made above as libc would.
         let made = unsafe { copy(&entry, &mut buffer[1..]) }.unwrap();
-        assert!(range.contains(&made.h_name.cast()));
+        assert!(range.contains(&made.h_name.cast_const().cast()));
         // SAFETY: the copy's strings and lists are in `buffer`.
         let (name, second, end, first) = unsafe {
             (
@@ -151,7 +151,7 @@ mod tests {
             )
         };
         assert_eq!((name, second), (c"name", c"bc"));
-        assert!(end.is_null() && range.contains(&first.cast()));
+        assert!(end.is_null() && range.contains(&first.cast_const().cast()));
         // SAFETY: as above.
         let none = unsafe { copy(&entry, &mut buffer[..40]) };
         assert!(none.is_none());
