@@ -8,8 +8,8 @@
 //! again as soon as it is answered. Sizes: 64 and 1000 connections, and 64 that each send 16
 //! requests at once.
 //!
-//! The system calls of a request are counted afterwards, by `strace` where there is one, for it makes
-//! them slow.
+//! The system calls of a request are counted afterwards, by `strace` where there is one, for it
+//! makes them slow.
 //!
 //! All servers have the same parser and answers (`server/session.rs`, with the parser of the
 //! example) and the same loop around them, but for the limit, `mio`: a plain loop around epoll,

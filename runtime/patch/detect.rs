@@ -151,8 +151,8 @@ impl Futex {
     }
 
     fn would_wait(&self) -> bool {
-        // SAFETY: it is what the caller gave the kernel to be read, and aligned, or the kernel would
-        // refuse it: what is not is left to the kernel.
+        // SAFETY: it is what the caller gave the kernel to be read, and aligned, or the kernel
+        // would refuse it: what is not is left to the kernel.
         self.word.is_aligned()
             && !self.word.is_null()
             && unsafe { &*self.word }.load(Ordering::Relaxed) == self.expected
