@@ -41,15 +41,15 @@
 //!
 //! # What is patched
 //!
-//! | [`Options`] | functions |
-//! |---|---|
-//! | [`sockets`](Options::sockets) | `recv` `recvfrom` `recvmsg` `send` `sendto` `sendmsg` `accept` `accept4` `connect`, and `read` `readv` `write` `writev` of sockets |
-//! | [`pipes`](Options::pipes) | `read` `readv` `write` `writev` of pipes, event counters, timers, terminals |
-//! | either, by what they are called on | `sendfile` `splice` |
-//! | either | `poll` `ppoll` `select` `epoll_wait` `epoll_pwait` |
-//! | [`sleep`](Options::sleep) | `nanosleep` `clock_nanosleep` `usleep` `sleep` `sched_yield` |
-//! | [`dns`](Options::dns) | `getaddrinfo` `getnameinfo` `gethostbyname` `gethostbyname_r` |
-//! | [`process`](Options::process) | `wait` `waitpid` `wait4` `waitid` |
+//! * [`sockets`](Options::sockets): `recv` `recvfrom` `recvmsg` `send` `sendto` `sendmsg` `accept`
+//!   `accept4` `connect`, and `read` `readv` `write` `writev` of sockets;
+//! * [`pipes`](Options::pipes): `read` `readv` `write` `writev` of pipes, event counters, timers,
+//!   terminals;
+//! * either of the two: `poll` `ppoll` `select` `epoll_wait` `epoll_pwait`, and `sendfile` and
+//!   `splice`, by what they are called on;
+//! * [`sleep`](Options::sleep): `nanosleep` `clock_nanosleep` `usleep` `sleep` `sched_yield`;
+//! * [`dns`](Options::dns): `getaddrinfo` `getnameinfo` `gethostbyname` `gethostbyname_r`;
+//! * [`process`](Options::process): `wait` `waitpid` `wait4` `waitid`.
 //!
 //! And the names under which C programs call some of these that are built with `_FORTIFY_SOURCE`.
 //!
@@ -95,9 +95,9 @@ compile_error!(
 
 #[cfg(target_feature = "crt-static")]
 compile_error!(
-    "the feature `patch` of sedge cannot be linked statically to glibc: there the functions that it \
-     stands in the place of are defined in the same program, twice then, and it could not reach \
-     them; build without -C target-feature=+crt-static"
+    "the feature `patch` of sedge cannot be linked statically to glibc: the functions that it \
+     stands in the place of would be defined in the same program too, and it could not reach them; \
+     build without -C target-feature=+crt-static"
 );
 
 mod call;

@@ -81,7 +81,8 @@ unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, address_len: s
         let deadline = limit.map(wait::after);
         Symbol::Connect.count_parked();
         if error == libc::EAGAIN {
-            // The listener's queue, that of a Unix socket, is full, and nobody tells when it is not.
+            // The listener's queue, that of a Unix socket, is full, and nobody tells when it is
+            // not.
             until_there_is_room(fd, &real, deadline)
         } else {
             until_connected(fd, deadline)

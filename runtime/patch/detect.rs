@@ -37,6 +37,9 @@ pub enum Policy {
     Report,
     /// It is reported, each time, and panics with the report when it waits for something of sedge's
     /// next. Meanwhile the others run, until what it waits for has come. For tests.
+    ///
+    /// If two wait at the same time for locks that are not std's, which would take one for the
+    /// other, the process aborts.
     Panic,
 }
 
@@ -89,6 +92,8 @@ unsafe extern "C" fn syscall(
             let futex = Futex {
                 word: ptr::with_exposed_provenance(a),
                 expected: c as u32,
+                // Others use the older operation.
+                is_std: command == libc::FUTEX_WAIT_BITSET,
             };
             if let Some(result) = futex.watch() {
                 return result;
@@ -102,6 +107,7 @@ unsafe extern "C" fn syscall(
 struct Futex {
     word: *const AtomicU32,
     expected: u32,
+    is_std: bool,
 }
 
 impl Futex {
@@ -111,6 +117,7 @@ impl Futex {
             return None;
         }
         if report("a futex: a lock, a channel or a `park` of std's, or of a crate like it") {
+            let _place = (!self.is_std).then(Foreign::enter);
             while self.lasts() && wait_a_little() {}
             // Its callers look again when they are woken for nothing.
             super::raw::set_errno(libc::EAGAIN);
@@ -144,11 +151,39 @@ impl Futex {
     }
 
     fn would_wait(&self) -> bool {
-        // SAFETY: it is what the caller gave the kernel to be read, and aligned, or the kernel would
-        // refuse it: what is not is left to the kernel.
+        // SAFETY: it is what the caller gave the kernel to be read, and aligned, or the kernel
+        // would refuse it: what is not is left to the kernel.
         self.word.is_aligned()
             && !self.word.is_null()
             && unsafe { &*self.word }.load(Ordering::Relaxed) == self.expected
+    }
+}
+
+/// A green thread that is let into a lock which is not std's. Such locks keep a waiter's place in
+/// the OS thread's locals, where two cannot be.
+struct Foreign;
+
+thread_local! {
+    static FOREIGN: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Foreign {
+    fn enter() -> Foreign {
+        if FOREIGN.replace(true) {
+            let _ = writeln!(
+                std::io::stderr(),
+                "sedge: two green threads of one OS thread wait for locks that keep their waiters \
+                 by OS thread; they cannot both be let in"
+            );
+            std::process::abort();
+        }
+        Foreign
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        FOREIGN.set(false);
     }
 }
 

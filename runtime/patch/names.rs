@@ -2,8 +2,8 @@
 //! [`blocking`](crate::blocking()).
 //!
 //! libc asks the name server by calls of its own that cannot be interposed. Nothing of the caller's
-//! is touched by the other OS thread: it has copies, for the caller may be interrupted and gone when
-//! the answer comes.
+//! is touched by the other OS thread: it has copies, for the caller may be interrupted and gone
+//! when the answer comes.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int};

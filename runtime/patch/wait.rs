@@ -4,9 +4,9 @@
 //! the first time, and stays so until it is closed. What is registered is noted by number and
 //! generation, so that nothing is taken for a file that had the number before.
 //!
-//! No unwinding leaves this module: between a green thread's own frames and these stand frames of C,
-//! or of Rust that was promised a C function. An interrupt ends the wait with an error, and is met
-//! again at the next wait of sedge's own, for it stays due.
+//! No unwinding leaves this module: between a green thread's own frames and these stand frames of
+//! C, or of Rust that was promised a C function. An interrupt ends the wait with an error, and is
+//! met again at the next wait of sedge's own, for it stays due.
 
 use std::cell::RefCell;
 use std::ffi::c_int;

@@ -1,5 +1,5 @@
-//! Calls that have the kernel move the bytes, as `std::io::copy` of pipes does; and the names that C
-//! programs of distributions call.
+//! Calls that have the kernel move the bytes, as `std::io::copy` of pipes does; and the names that
+//! C programs of distributions call.
 
 use std::fs::File;
 use std::io::{Read, Write, copy, pipe};
