@@ -246,8 +246,8 @@ pub fn calls() -> Calls {
 /// nothing.
 ///
 /// Seen are waits in a futex by `libc::syscall`: all of std's locks, channels and `park`, and those
-/// of crates like parking_lot; and joins of OS threads. Not seen are waits that last less than a
-/// millisecond, system calls that are made past libc, waits inside of libc (`pthread_mutex_lock`
+/// of crates like parking_lot; and joins of OS threads. Not seen are waits that last less than ten
+/// milliseconds, system calls that are made past libc, waits inside of libc (`pthread_mutex_lock`
 /// and the like, from C), and blocking calls that are not patched, such as reading a file.
 ///
 /// The report says who waits, where, and who else there is. Who has the lock, std does not tell.

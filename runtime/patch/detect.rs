@@ -4,8 +4,8 @@
 //! `libc::syscall`; std's join of an OS thread is `pthread_join`. Both can be seen here, and only
 //! seen: such a wait cannot be made to park, for most of them take the OS thread for who waits.
 //!
-//! A wait for another OS thread that holds a lock for a moment is nobody's mistake. So a wait is
-//! only looked at when it has lasted for [`GRACE`].
+//! A wait for another OS thread that holds a lock for a moment is nobody's mistake, and sedge's own
+//! `blocking` has such locks. So a wait is only looked at when it has lasted for [`GRACE`].
 
 use std::backtrace::Backtrace;
 use std::cell::Cell;
@@ -46,7 +46,7 @@ pub enum Policy {
 static POLICY: AtomicU8 = AtomicU8::new(Policy::Ignore as u8);
 
 /// A wait that is shorter is not looked at.
-const GRACE: Duration = Duration::from_millis(1);
+const GRACE: Duration = Duration::from_millis(10);
 /// Under [`Policy::Panic`], between two looks whether the wait is over.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Frames of a backtrace that tell two places apart.

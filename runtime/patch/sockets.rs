@@ -15,15 +15,15 @@ use super::transfer::{Parts, go_on, is_short};
 use crate::reactor::Direction;
 
 const DONTWAIT: c_int = libc::MSG_DONTWAIT;
-/// Calls that never wait.
-const AT_ONCE: c_int = libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE;
+/// Calls that never wait: to receive an error or an urgent byte, there must be one.
+const AT_ONCE: c_int = libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE | libc::MSG_OOB;
 
 #[inline(always)]
-fn may_wait(symbol: Symbol, flags: c_int) -> bool {
+fn may_wait(symbol: Symbol, flags: c_int, at_once: c_int) -> bool {
     if !may_park(Family::SOCKETS) {
         return false;
     }
-    if flags & AT_ONCE != 0 {
+    if flags & at_once != 0 {
         symbol.count_passed();
         return false;
     }
@@ -60,7 +60,7 @@ pub(super) unsafe extern "C" fn recv(
     len: size_t,
     flags: c_int,
 ) -> ssize_t {
-    if !may_wait(Symbol::Recv, flags) {
+    if !may_wait(Symbol::Recv, flags, AT_ONCE) {
         return libc!(recv(fd, buf, len, flags));
     }
     receive(Symbol::Recv, fd, buf, len, flags)
@@ -96,7 +96,7 @@ pub(super) unsafe extern "C" fn recvfrom(
     address: *mut sockaddr,
     address_len: *mut socklen_t,
 ) -> ssize_t {
-    if !may_wait(Symbol::Recvfrom, flags) {
+    if !may_wait(Symbol::Recvfrom, flags, AT_ONCE) {
         return libc!(recvfrom(fd, buf, len, flags, address, address_len));
     }
     let target = reading(Symbol::Recvfrom, fd);
@@ -113,7 +113,7 @@ pub(super) unsafe extern "C" fn recvfrom(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
-    if !may_wait(Symbol::Recvmsg, flags) {
+    if !may_wait(Symbol::Recvmsg, flags, AT_ONCE) {
         return libc!(recvmsg(fd, message, flags));
     }
     let target = reading(Symbol::Recvmsg, fd);
@@ -135,7 +135,7 @@ unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> s
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t {
-    if !may_wait(Symbol::Send, flags) {
+    if !may_wait(Symbol::Send, flags, DONTWAIT) {
         return libc!(send(fd, buf, len, flags));
     }
     transmit(Symbol::Send, fd, buf, len, flags)
@@ -171,7 +171,7 @@ unsafe extern "C" fn sendto(
     address: *const sockaddr,
     address_len: socklen_t,
 ) -> ssize_t {
-    if !may_wait(Symbol::Sendto, flags) {
+    if !may_wait(Symbol::Sendto, flags, DONTWAIT) {
         return libc!(sendto(fd, buf, len, flags, address, address_len));
     }
     let target = writing(Symbol::Sendto, fd);
@@ -188,7 +188,7 @@ unsafe extern "C" fn sendto(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
-    if !may_wait(Symbol::Sendmsg, flags) {
+    if !may_wait(Symbol::Sendmsg, flags, DONTWAIT) {
         return libc!(sendmsg(fd, message, flags));
     }
     transmit_message(Symbol::Sendmsg, fd, message, flags)

@@ -157,3 +157,45 @@ fn a_destructor_that_calls_c_while_it_unwinds_goes_straight_to_libc() {
         assert!(thread.join().is_err());
     });
 }
+
+#[test]
+fn one_who_tries_again_after_every_error_does_not_keep_others_from_running() {
+    run(|| {
+        let (mut near, mut far) = UnixStream::pair().unwrap();
+        let tries = Rc::new(Cell::new(0));
+        let count = Rc::clone(&tries);
+        let thread = sedge::spawn(move || {
+            while near.read(&mut [0]).is_err() {
+                count.set(count.get() + 1);
+            }
+        });
+        sedge::sleep(SOON);
+        thread.cancel();
+        sedge::sleep(SOON);
+        assert!(tries.get() > 1);
+        far.write_all(b"x").unwrap();
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_generator_may_wait_in_a_call_of_c() {
+    run(|| {
+        let (mut near, mut far) = UnixStream::pair().unwrap();
+        let reads = sedge::spawn(move || {
+            let bytes = sedge::generator::Generator::new(move |yielder| {
+                let mut byte = [0];
+                while near.read(&mut byte).unwrap() > 0 {
+                    yielder.yield_(byte[0]);
+                }
+            });
+            bytes.collect::<Vec<_>>()
+        });
+        for byte in b"abc" {
+            sedge::sleep(Duration::from_millis(1));
+            far.write_all(&[*byte]).unwrap();
+        }
+        drop(far);
+        assert_eq!(reads.join().unwrap(), b"abc");
+    });
+}

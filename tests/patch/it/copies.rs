@@ -34,7 +34,7 @@ fn a_file_is_sent_to_a_socket_whose_reader_is_late() {
     run(|| {
         let path = std::env::temp_dir().join(format!("sedge-copy-{}", std::process::id()));
         File::create(&path).unwrap().set_len(LEN as u64).unwrap();
-        let (mut near, far) = pair();
+        let (near, far) = pair();
         let reads = late(far);
         let parked = parks(&["sendfile"], || {
             let file = File::open(&path).unwrap();

@@ -5,7 +5,6 @@
 mod calls;
 mod cancel;
 mod children;
-mod clients;
 mod copies;
 mod detector;
 mod names;

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use sedge_patch_tests::run;
@@ -312,5 +312,29 @@ fn unix_sockets_wait_too() {
             assert_eq!(near.recv(&mut [0; 32]).unwrap(), 8);
         }
         sends.join().unwrap();
+    });
+}
+
+#[test]
+fn a_unix_socket_waits_for_room_in_the_listener_s_queue() {
+    run(|| {
+        let path = std::env::temp_dir().join(format!("sedge-queue-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        // SAFETY: no memory is involved; a second call changes the length of the queue.
+        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+        let connect = || {
+            let path = path.clone();
+            sedge::spawn(move || drop(UnixStream::connect(path).unwrap()))
+        };
+        let clients = [connect(), connect(), connect()];
+        sedge::sleep(Duration::from_millis(5));
+        assert!(clients.iter().any(|client| !client.is_finished()));
+        clients
+            .iter()
+            .for_each(|_| drop(listener.accept().unwrap()));
+        clients
+            .into_iter()
+            .for_each(|client| client.join().unwrap());
+        std::fs::remove_file(path).unwrap();
     });
 }

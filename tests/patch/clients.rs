@@ -1,9 +1,11 @@
 //! Blocking clients of crates and of C libraries, many at once on one OS thread.
+//!
+//! Apart from the other tests, and one after the other, for some are measured.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::Commands;
@@ -14,16 +16,27 @@ use sedge_patch_tests::{run, slow_http};
 const DELAY: Duration = Duration::from_millis(200);
 const AT_MOST: Duration = Duration::from_millis(600);
 
-/// Calls `get` in a hundred green threads and says how long that took.
+/// Others wait until this one is done.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Calls `get` in a hundred green threads and says how long that took: the best of five times, for
+/// the machine may have something else to do.
 fn hundred(get: impl Fn() -> String + Clone + 'static) -> Duration {
-    run(|| {
-        let begun = Instant::now();
-        let threads: Vec<_> = (0..100).map(|_| sedge::spawn(get.clone())).collect();
-        for thread in threads {
-            assert_eq!(thread.join().unwrap(), "slow");
-        }
-        begun.elapsed()
-    })
+    let _alone = alone();
+    let time = || {
+        run(|| {
+            let begun = Instant::now();
+            let threads: Vec<_> = (0..100).map(|_| sedge::spawn(get.clone())).collect();
+            for thread in threads {
+                assert_eq!(thread.join().unwrap(), "slow");
+            }
+            begun.elapsed()
+        })
+    };
+    (0..5).map(|_| time()).min().expect("five times")
 }
 
 #[test]
@@ -106,6 +119,7 @@ impl Drop for Redis {
 
 #[test]
 fn two_hundred_clients_of_redis_wait_at_the_same_time() {
+    let _alone = alone();
     let Some(redis) = Redis::start() else { return };
     run(|| {
         let mut first = redis.connect();
@@ -133,6 +147,7 @@ fn two_hundred_clients_of_redis_wait_at_the_same_time() {
 
 #[test]
 fn tungstenite_talks_to_itself_over_std_s_sockets() {
+    let _alone = alone();
     run(|| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());
@@ -176,15 +191,15 @@ fn tungstenite_talks_to_itself_over_std_s_sockets() {
 
 fn tls() -> (Arc<rustls::ServerConfig>, Arc<rustls::ClientConfig>) {
     let der = |bytes: &'static [u8]| CertificateDer::from(bytes);
-    let key = PrivatePkcs8KeyDer::from(&include_bytes!("../certificates/localhost.key.der")[..]);
-    let certificate = der(include_bytes!("../certificates/localhost.der"));
+    let key = PrivatePkcs8KeyDer::from(&include_bytes!("certificates/localhost.key.der")[..]);
+    let certificate = der(include_bytes!("certificates/localhost.der"));
     let server = rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))
         .unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots
-        .add(der(include_bytes!("../certificates/authority.der")))
+        .add(der(include_bytes!("certificates/authority.der")))
         .unwrap();
     let client = rustls::ClientConfig::builder()
         .with_root_certificates(roots)
@@ -194,6 +209,7 @@ fn tls() -> (Arc<rustls::ServerConfig>, Arc<rustls::ClientConfig>) {
 
 #[test]
 fn rustls_talks_to_itself_over_std_s_sockets() {
+    let _alone = alone();
     let (server, client) = tls();
     run(|| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
