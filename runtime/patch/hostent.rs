@@ -141,15 +141,16 @@ mod tests {
         // SAFETY: the entry is made above as libc would.
         let made = unsafe { copy(&entry, &mut buffer[1..]) }.unwrap();
         assert!(range.contains(&made.h_name.cast_const().cast()));
-        // SAFETY: the copy's strings and lists are in `buffer`.
-        let (name, second, end, first) = unsafe {
-            (
-                CStr::from_ptr(made.h_name),
-                CStr::from_ptr(*made.h_aliases.add(1)),
-                *made.h_aliases.add(2),
-                *made.h_addr_list,
-            )
-        };
+        // SAFETY: the copy's strings and lists are in `buffer`, here and below.
+        let name = unsafe { CStr::from_ptr(made.h_name) };
+        // SAFETY: as above.
+        let second = unsafe { *made.h_aliases.wrapping_add(1) };
+        // SAFETY: as above.
+        let second = unsafe { CStr::from_ptr(second) };
+        // SAFETY: as above.
+        let end = unsafe { *made.h_aliases.wrapping_add(2) };
+        // SAFETY: as above.
+        let first = unsafe { *made.h_addr_list };
         assert_eq!((name, second), (c"name", c"bc"));
         assert!(end.is_null() && range.contains(&first.cast_const().cast()));
         // SAFETY: as above.

@@ -52,6 +52,15 @@ fn binds() -> Vec<String> {
     binds.split(' ').map(str::to_owned).collect()
 }
 
+/// Says its status and stops, when all are ready.
+fn ends_itself(launcher: Launcher) -> Launcher {
+    let control = launcher.control();
+    launcher.on_ready(move |_| {
+        println!("{}", control.status().expect("it runs"));
+        control.stop();
+    })
+}
+
 /// The program, if this process is to be that.
 pub(crate) fn main() -> Option<ExitCode> {
     let mode = env::var(MODE).ok()?;
@@ -72,12 +81,7 @@ pub(crate) fn main() -> Option<ExitCode> {
         };
     }
     if mode == "control" {
-        let control = launcher.control();
-        launcher = launcher.on_ready(move |_| {
-            let status = control.status().expect("it runs");
-            println!("{status}");
-            control.stop();
-        });
+        launcher = ends_itself(launcher);
     }
     if let Some(heap) = number(HEAP) {
         // Called in the launcher alone: workers are to be small.
