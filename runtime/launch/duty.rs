@@ -15,6 +15,8 @@ use std::rc::Rc;
 
 use super::beat;
 use super::board::Slot;
+use super::held;
+use super::master::SIGNALS;
 use super::wire::{self, Link, Message};
 use super::worker::Worker;
 use crate::scheduler::{self, Scheduler};
@@ -31,6 +33,8 @@ where
     let link = Rc::new(link);
     let (worker, record) = Worker::new(&link, hello)?;
     name_process(worker.id());
+    // A launcher that is about to be replaced holds them, and what it starts then has its mask.
+    held::release(&SIGNALS);
     let ended = Config::new().try_run(|| {
         attend(&worker, link, record)?;
         Ok(finish(&worker, serve))

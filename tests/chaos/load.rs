@@ -30,6 +30,8 @@ struct Shared {
     polite: AtomicUsize,
     /// Ends that came with no answer, when a request was on its way.
     crossed: AtomicUsize,
+    /// Connections that were reset before anybody accepted them, when nobody need listen any more.
+    refused: AtomicUsize,
     slowest_micros: AtomicUsize,
     failures: Mutex<Vec<Failure>>,
 }
@@ -54,6 +56,7 @@ pub(crate) struct Report {
     pub(crate) kept: usize,
     pub(crate) polite: usize,
     pub(crate) crossed: usize,
+    pub(crate) refused: usize,
     pub(crate) slowest: Duration,
     pub(crate) failures: Vec<Failure>,
 }
@@ -111,6 +114,7 @@ impl Load {
             kept: shared.kept.load(Relaxed),
             polite: shared.polite.load(Relaxed),
             crossed: shared.crossed.load(Relaxed),
+            refused: shared.refused.load(Relaxed),
             slowest: Duration::from_micros(shared.slowest_micros.load(Relaxed) as u64),
             failures: shared.failures.lock().unwrap().clone(),
         }
@@ -229,11 +233,13 @@ impl Client {
         // Sent again, if its connection was closed.
         let mut again = None;
         while again.is_some() || !self.shared.stop.load(Relaxed) {
+            let mut is_fresh = false;
             let mut stream = match kept.take() {
                 Some(stream) if !is_closed(&stream) => stream,
                 closed => {
                     let closed = usize::from(closed.is_some());
                     self.shared.polite.fetch_add(closed, Relaxed);
+                    is_fresh = true;
                     match self.connect() {
                         Some(stream) => stream,
                         None => return,
@@ -243,7 +249,7 @@ impl Client {
             let exchange = again
                 .take()
                 .unwrap_or_else(|| Exchange::any(&mut self.chance));
-            match self.ask(&mut stream, &exchange) {
+            match self.ask(&mut stream, &exchange, is_fresh) {
                 Some(Ended::Answered) if self.keeps => kept = Some(stream),
                 Some(Ended::Closed) => again = Some(exchange),
                 _ => {}
@@ -282,7 +288,7 @@ impl Client {
         }
     }
 
-    fn ask(&self, stream: &mut TcpStream, exchange: &Exchange) -> Option<Ended> {
+    fn ask(&self, stream: &mut TcpStream, exchange: &Exchange, is_fresh: bool) -> Option<Ended> {
         let port = stream.local_addr().ok().map(|addr| addr.port());
         let begin = Instant::now();
         // If that fails, what can still be read says why.
@@ -306,6 +312,16 @@ impl Client {
                 let micros = begin.elapsed().as_micros() as usize;
                 self.shared.slowest_micros.fetch_max(micros, Relaxed);
                 Some(ended)
+            }
+            // The kernel says "connected" before anybody accepts; what comes between a listener's
+            // last look and its close is reset, and no program can do anything about that.
+            Err(error)
+                if is_fresh
+                    && error.kind() == ErrorKind::ConnectionReset
+                    && self.shared.may_refuse.load(Relaxed) =>
+            {
+                self.shared.refused.fetch_add(1, Relaxed);
+                None
             }
             Err(error) => {
                 self.fail(port, &error.to_string());
