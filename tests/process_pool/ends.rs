@@ -223,10 +223,15 @@ fn a_computing_task_that_is_cancelled_is_killed_alone() {
 
 fn a_queued_task_that_is_cancelled_never_begins() {
     let pool = ProcessPool::new(1).unwrap();
-    let path = path("never");
+    let (begun, path) = (path("first"), path("never"));
     // Short ones, so that the next ones are sent ahead.
     pool.map(|n: u32| n, 0..100);
-    let first = pool.submit(|()| sedge::sleep(Duration::from_millis(300)), ());
+    let sleep = |begun: PathBuf| {
+        fs::write(begun, "begun").unwrap();
+        sedge::sleep(Duration::from_millis(300));
+    };
+    let first = pool.submit(sleep, begun.clone());
+    wait_for(&begun);
     let touch = |path: PathBuf| fs::write(path, "begun").unwrap();
     let sent = pool.submit(touch, path.clone());
     let queued = pool.submit(touch, path.clone());
