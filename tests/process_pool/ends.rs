@@ -15,6 +15,7 @@ crate::tests![
     every_task_of_many_resolves_and_says_why,
     tasks_can_be_joined_in_every_order,
     an_argument_that_cannot_be_read_or_written_fails_its_task_at_once,
+    a_type_that_panics_when_it_is_read_fails_its_task_alone,
     a_waiting_task_that_is_cancelled_unwinds_in_its_worker,
     a_computing_task_that_is_cancelled_is_killed_alone,
     a_queued_task_that_is_cancelled_never_begins,
@@ -41,6 +42,7 @@ impl TryFrom<u64> for Odd {
     type Error = &'static str;
 
     fn try_from(n: u64) -> Result<Odd, &'static str> {
+        assert!(n != 666, "the number of the beast");
         if n % 2 == 1 { Ok(Odd(n)) } else { Err("even") }
     }
 }
@@ -152,6 +154,23 @@ fn an_argument_that_cannot_be_read_or_written_fails_its_task_at_once() {
     let error = pool.submit(|bytes: Bytes| bytes.len(), large).result();
     let error = error.unwrap_err().to_string();
     assert!(error.contains("more than 1000 bytes"), "{error}");
+    assert_eq!(pool.apply(|odd: Odd| odd.0, Odd(3)), 3);
+}
+
+fn a_type_that_panics_when_it_is_read_fails_its_task_alone() {
+    let pool = ProcessPool::new(1).unwrap();
+    let error = pool
+        .submit(|odd: Odd| odd.0, Odd(666))
+        .result()
+        .unwrap_err();
+    assert_eq!(error.message(), Some("the number of the beast"));
+    let error = pool.submit(|()| Odd(666), ()).result().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("panicked: the number of the beast"),
+        "{error}"
+    );
     assert_eq!(pool.apply(|odd: Odd| odd.0, Odd(3)), 3);
 }
 
