@@ -439,3 +439,27 @@ fn echo_on_all_cores_answers_and_ends_when_told() {
     echo.terminate();
     assert_eq!(echo.exit_code(), Some(0));
 }
+
+#[cfg(feature = "ipc")]
+#[test]
+fn primes_counts_them_in_other_processes() {
+    let output = example("primes").args(["100000", "2"]).output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.contains("9592 primes below 100000"), "{stdout}");
+}
+
+#[cfg(feature = "ipc")]
+#[test]
+fn wordcount_counts_each_word_once_wherever_files_are_cut() {
+    let name = format!("sedge-words-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    // Three pieces, and words of lengths that the size of a piece is no multiple of.
+    std::fs::write(&path, "one three, seventh. ".repeat(150_000)).unwrap();
+    let output = example("wordcount").arg(&path).output().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    for word in ["one", "three", "seventh"] {
+        assert!(stdout.contains(&format!("150000 {word}\n")), "{stdout}");
+    }
+    assert!(stdout.contains("450000 words in 1 files"), "{stdout}");
+}

@@ -15,6 +15,7 @@ crate::tests![
     every_task_of_many_resolves_and_says_why,
     tasks_can_be_joined_in_every_order,
     an_argument_that_cannot_be_read_or_written_fails_its_task_at_once,
+    a_type_that_panics_when_it_is_read_fails_its_task_alone,
     a_waiting_task_that_is_cancelled_unwinds_in_its_worker,
     a_computing_task_that_is_cancelled_is_killed_alone,
     a_queued_task_that_is_cancelled_never_begins,
@@ -41,6 +42,7 @@ impl TryFrom<u64> for Odd {
     type Error = &'static str;
 
     fn try_from(n: u64) -> Result<Odd, &'static str> {
+        assert!(n != 666, "the number of the beast");
         if n % 2 == 1 { Ok(Odd(n)) } else { Err("even") }
     }
 }
@@ -155,6 +157,23 @@ fn an_argument_that_cannot_be_read_or_written_fails_its_task_at_once() {
     assert_eq!(pool.apply(|odd: Odd| odd.0, Odd(3)), 3);
 }
 
+fn a_type_that_panics_when_it_is_read_fails_its_task_alone() {
+    let pool = ProcessPool::new(1).unwrap();
+    let error = pool
+        .submit(|odd: Odd| odd.0, Odd(666))
+        .result()
+        .unwrap_err();
+    assert_eq!(error.message(), Some("the number of the beast"));
+    let error = pool.submit(|()| Odd(666), ()).result().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("panicked: the number of the beast"),
+        "{error}"
+    );
+    assert_eq!(pool.apply(|odd: Odd| odd.0, Odd(3)), 3);
+}
+
 /// A file that is made when this is dropped.
 struct Touch(PathBuf);
 
@@ -223,10 +242,15 @@ fn a_computing_task_that_is_cancelled_is_killed_alone() {
 
 fn a_queued_task_that_is_cancelled_never_begins() {
     let pool = ProcessPool::new(1).unwrap();
-    let path = path("never");
+    let (begun, path) = (path("first"), path("never"));
     // Short ones, so that the next ones are sent ahead.
     pool.map(|n: u32| n, 0..100);
-    let first = pool.submit(|()| sedge::sleep(Duration::from_millis(300)), ());
+    let sleep = |begun: PathBuf| {
+        fs::write(begun, "begun").unwrap();
+        sedge::sleep(Duration::from_millis(300));
+    };
+    let first = pool.submit(sleep, begun.clone());
+    wait_for(&begun);
     let touch = |path: PathBuf| fs::write(path, "begun").unwrap();
     let sent = pool.submit(touch, path.clone());
     let queued = pool.submit(touch, path.clone());

@@ -79,30 +79,33 @@ where
     R: Serialize,
 {
     let mut left = arguments.bytes;
-    let mut unreadable = None;
-    for _ in 0..arguments.count {
-        let start = answers.bytes.len();
-        let answer = catch(|| {
-            let argument = match &unreadable {
-                None => take::<A>(&mut left),
-                Some(why) => Err(String::clone(why)),
-            };
-            match argument {
-                Ok(argument) => answers.value(&f(argument)),
-                Err(why) => {
-                    // Where the next one begins, nobody knows.
-                    answers.failure(NO_ARGUMENT, &why);
-                    unreadable = Some(why);
+    let mut unreadable = None::<String>;
+    let mut start = 0;
+    let mut done = 0;
+    while done < arguments.count {
+        let panicked = catch(|| {
+            while done < arguments.count {
+                start = answers.bytes.len();
+                let argument = unreadable.clone().map_or_else(|| take::<A>(&mut left), Err);
+                match argument {
+                    Ok(argument) => answers.value(&f(argument)),
+                    Err(why) => {
+                        // Where the next one begins, nobody knows.
+                        answers.failure(NO_ARGUMENT, &why);
+                        unreadable = Some(why);
+                    }
                 }
+                done += 1;
             }
         });
-        if let Err(payload) = answer {
+        if let Err(payload) = panicked {
             answers.bytes.truncate(start);
             if is_interrupt(&payload) {
                 thread::resume(payload);
             }
             answers.failure(PANIC, &panics::describe(&*payload));
             thread::contain(|| drop(payload));
+            done += 1;
         }
     }
 }
@@ -113,9 +116,25 @@ pub(super) fn read_answers<R: DeserializeOwned>(
     count: u32,
     worker: u32,
 ) -> Vec<Result<R, TaskError>> {
-    (0..count)
-        .map(|_| read_answer(&mut bytes, worker))
-        .collect()
+    let mut answers = Vec::with_capacity(count as usize);
+    // How a value is read is its type's to say, and may panic.
+    let panicked = catch(|| {
+        for _ in 0..count {
+            answers.push(read_answer(&mut bytes, worker));
+        }
+    });
+    if let Err(payload) = panicked {
+        if is_interrupt(&payload) {
+            thread::resume(payload);
+        }
+        let text = text(&*payload).unwrap_or("a payload that is no text");
+        let why = format!("decoding it panicked: {text}");
+        thread::contain(|| drop(payload));
+        answers.push(Err(TaskError::Value(why)));
+    }
+    let missing = || Err(TaskError::Value("the answer ends before it".to_owned()));
+    answers.resize_with(count as usize, missing);
+    answers
 }
 
 fn read_answer<R: DeserializeOwned>(bytes: &mut &[u8], worker: u32) -> Result<R, TaskError> {
@@ -124,7 +143,7 @@ fn read_answer<R: DeserializeOwned>(bytes: &mut &[u8], worker: u32) -> Result<R,
     };
     *bytes = rest;
     let failure = match tag {
-        VALUE => match read_value(bytes) {
+        VALUE => match take(bytes) {
             Ok(value) => return Ok(value),
             Err(why) => {
                 // Where the next one begins, nobody knows.
@@ -142,19 +161,6 @@ fn read_answer<R: DeserializeOwned>(bytes: &mut &[u8], worker: u32) -> Result<R,
         _ => take(bytes).map(TaskError::Value),
     };
     Err(failure.unwrap_or_else(TaskError::Value))
-}
-
-/// Reads a value; how it does that is its type's to say, and may panic.
-fn read_value<R: DeserializeOwned>(bytes: &mut &[u8]) -> Result<R, String> {
-    catch(|| take(bytes)).unwrap_or_else(|payload| {
-        if is_interrupt(&payload) {
-            thread::resume(payload);
-        }
-        let text = text(&*payload).unwrap_or("a payload that is no text");
-        let why = format!("decoding it panicked: {text}");
-        thread::contain(|| drop(payload));
-        Err(why)
-    })
 }
 
 /// The text of a panic.
