@@ -15,6 +15,7 @@
 
 use std::ffi::c_int;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -149,33 +150,48 @@ pub(super) fn give_way(fd: RawFd) {
     set_errno(before);
 }
 
-/// Those who put a descriptor into non-blocking mode for the moment of one call.
-static SWITCHED: Mutex<()> = Mutex::new(());
+/// Held by who puts a descriptor into non-blocking mode for the moment of one call.
+static SWITCH: Mutex<()> = Mutex::new(());
+/// How often that has begun and ended. Odd while it is so.
+static SWITCHES: AtomicUsize = AtomicUsize::new(0);
+
+fn has_flag(fd: RawFd) -> bool {
+    fcntl_getfl(Raw(fd)).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK))
+}
 
 /// Whether its user wants calls to fail that would wait.
 pub(super) fn is_nonblocking(fd: RawFd) -> bool {
-    let is_set = || fcntl_getfl(Raw(fd)).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
-    is_set() && {
-        // It may be for a moment only, for another OS thread.
-        let _switched = SWITCHED.lock().unwrap_or_else(PoisonError::into_inner);
-        is_set()
+    let before = SWITCHES.load(Ordering::SeqCst);
+    if !has_flag(fd) {
+        return false;
     }
+    if before % 2 == 0 && SWITCHES.load(Ordering::SeqCst) == before {
+        return true;
+    }
+    // It may be for a moment only, for another OS thread.
+    let _switch = SWITCH.lock().unwrap_or_else(PoisonError::into_inner);
+    has_flag(fd)
 }
 
 /// Makes a call, in non-blocking mode, that has no flag to ask for that. Nothing else of this OS
 /// thread runs meanwhile, and other OS threads are told the mode that was there before.
 pub(super) fn switched<R: Outcome>(fd: RawFd, call: impl Fn() -> R) -> R {
-    let _switched = SWITCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    let _switch = SWITCH.lock().unwrap_or_else(PoisonError::into_inner);
     let Ok(flags) = fcntl_getfl(Raw(fd)) else {
         return call();
     };
-    if flags.contains(OFlags::NONBLOCK) || fcntl_setfl(Raw(fd), flags | OFlags::NONBLOCK).is_err() {
+    if flags.contains(OFlags::NONBLOCK) {
         return call();
     }
+    SWITCHES.fetch_add(1, Ordering::SeqCst);
+    let changed = fcntl_setfl(Raw(fd), flags | OFlags::NONBLOCK).is_ok();
     let result = call();
     let error = errno();
-    // It was open and took the flag; so it takes this.
-    let _ = fcntl_setfl(Raw(fd), flags);
+    if changed {
+        // It was open and took the flag; so it takes this.
+        let _ = fcntl_setfl(Raw(fd), flags);
+    }
+    SWITCHES.fetch_add(1, Ordering::SeqCst);
     set_errno(error);
     result
 }
