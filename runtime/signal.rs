@@ -148,11 +148,18 @@ impl Signals {
 
     /// The next signal, if one has come.
     pub fn try_recv(&self) -> Option<c_int> {
-        let Inbox { delivery, arrived } = &mut *self.inbox.borrow_mut();
-        if arrived.is_empty() {
-            arrived.extend(delivery.pending());
+        let (signal, is_last) = {
+            let Inbox { delivery, arrived } = &mut *self.inbox.borrow_mut();
+            if arrived.is_empty() {
+                arrived.extend(delivery.pending());
+            }
+            (arrived.pop_front(), arrived.is_empty())
+        };
+        if !is_last {
+            // The socket is empty by now, so whoever waits for it would not hear of the others.
+            self.source.announce();
         }
-        arrived.pop_front()
+        signal
     }
 }
 

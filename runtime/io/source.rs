@@ -213,6 +213,14 @@ impl<T: AsFd> Source<T> {
         self.wait(Direction::Read, &mut limit, None).map(drop)
     }
 
+    /// Wakes those who wait to read, as an event would.
+    pub(crate) fn announce(&self) {
+        scheduler::try_with(|scheduler| {
+            let key = self.registration.key(scheduler);
+            key.is_some_and(|key| scheduler.announce(key))
+        });
+    }
+
     /// The loop for reading from a TCP stream, where a read of less than `room` bytes has emptied
     /// the socket. Not for datagrams and peeks, where that says nothing, nor for Unix sockets,
     /// where a read also ends where descriptors were sent along.

@@ -50,6 +50,22 @@ fn no_signal_is_lost_between_new_and_recv() {
 }
 
 #[test]
+fn who_takes_one_of_two_signals_leaves_the_other_to_who_waits() {
+    let (first, second) = (real_time(20), real_time(21));
+    run(|| {
+        let signals = Rc::new(Signals::new([first, second]).unwrap());
+        let waits = Rc::clone(&signals);
+        let waiter = thread::spawn(move || waits.recv().unwrap());
+        until(waiter.thread(), PARKED);
+        signal::raise(first).unwrap();
+        signal::raise(second).unwrap();
+        let taken = signals.try_recv().unwrap();
+        let left = waiter.join_timeout(ms(2000)).unwrap().unwrap();
+        assert_eq!(taken + left, first + second);
+    });
+}
+
+#[test]
 fn the_same_signal_many_times_comes_out_at_least_once() {
     let signal = real_time(3);
     run(|| {
