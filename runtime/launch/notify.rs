@@ -35,7 +35,10 @@ fn tell(boss: &Supervisor, systemd: &Systemd) {
             Phase::Reloading if is != phase => systemd.reloading(),
             Phase::Stopping if is != phase => {
                 let settings = &boss.settings;
-                let limit = settings.pre_drain_delay + settings.drain_timeout + END_TIME;
+                let limit = settings
+                    .pre_drain_delay
+                    .saturating_add(settings.drain_timeout)
+                    .saturating_add(END_TIME);
                 systemd.stopping().and_then(|()| systemd.extend(limit))
             }
             _ if line != status => systemd.status(&line),

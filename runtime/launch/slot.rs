@@ -28,6 +28,7 @@ use super::supervisor::Supervisor;
 /// A worker that has lived for so many of the shortest pauses has not failed at its start, and the
 /// next one comes after the shortest pause, however often that happens: there is no rush then.
 const LIVED_WELL: u32 = 5;
+
 /// The place of one worker at a time, or of two while one replaces the other.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -121,7 +122,7 @@ impl Slot {
                     let Some((child, exit)) = exit else { break };
                     boss.orphans.add(boss, self.id);
                     self.restarts.set(self.restarts.get() + 1);
-                    if child.started.elapsed() > shortest * LIVED_WELL {
+                    if child.started.elapsed() > shortest.saturating_mul(LIVED_WELL) {
                         pause = shortest;
                     }
                     let pause = pause.as_secs_f32();
@@ -140,7 +141,7 @@ impl Slot {
                 }
             }
             self.rest(boss, jitter(pause, 0.2));
-            pause = (pause * 2).min(longest);
+            pause = pause.saturating_mul(2).min(longest);
         }
     }
 
@@ -270,5 +271,6 @@ impl Slot {
 /// do not try again together.
 pub(super) fn jitter(duration: Duration, share: f64) -> Duration {
     let chance = RandomState::new().hash_one(Instant::now()) as f64 / u64::MAX as f64;
-    duration.mul_f64(1.0 - share + 2.0 * share * chance)
+    let seconds = duration.as_secs_f64() * (1.0 - share + 2.0 * share * chance);
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }

@@ -19,6 +19,8 @@ crate::tests![
     a_bad_number_of_workers_is_one_line_and_4,
     os_threads_before_run_are_one_line_and_4,
     workers_in_the_environment_has_the_last_word,
+    without_descriptors_it_is_one_line_and_1_or_3,
+    limits_may_be_for_ever,
     a_stray_standard_input_is_no_launcher,
     a_worker_starts_at_once_however_large_the_launcher_is,
 ];
@@ -114,6 +116,51 @@ fn os_threads_before_run_are_one_line_and_4() {
 fn workers_in_the_environment_has_the_last_word() {
     let launched = Launched::serving(&[("WORKERS", "3"), (COUNT, "1")]);
     assert_eq!(launched.workers().len(), 3);
+}
+
+fn without_descriptors_it_is_one_line_and_1_or_3() {
+    let mut codes = Vec::new();
+    for limit in 4..40 {
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit -n {limit} && exec \"$0\"")])
+            .arg(std::env::current_exe().unwrap())
+            .env(crate::program::MODE, "serve")
+            .env("WORKERS", "1");
+        let launched = Launched::start_command(command);
+        if launched.starts() {
+            break;
+        }
+        let (code, output) = launched.end();
+        assert!(!output.contains("panicked"), "{limit}: {output}");
+        assert!(!output.contains("the launcher failed"), "{limit}: {output}");
+        let words = ["Too many open files", "too many are open"];
+        assert!(
+            words.iter().any(|w| output.contains(w)),
+            "{limit}: {output}"
+        );
+        let starts = output.contains("giving up");
+        assert_eq!(code, Some(if starts { 3 } else { 1 }), "{limit}: {output}");
+        assert!(starts || output.lines().count() == 1, "{limit}: {output}");
+        codes.extend(code);
+    }
+    codes.dedup();
+    assert_eq!(codes, [1, 3]);
+}
+
+fn limits_may_be_for_ever() {
+    let launched = Launched::start("for ever", &[(COUNT, "1")]);
+    let (_, pid) = crate::harness::Client::connect(launched.addr())
+        .unwrap()
+        .who();
+    crate::harness::signal(pid, "-KILL");
+    launched.says("ended (SIGKILL); the next in");
+    launched.signal("-TERM");
+    launched.signal("-INT");
+    let (code, output) = launched.end();
+    assert!(!output.contains("panicked"), "{output}");
+    // It was told twice.
+    assert_eq!(code, Some(1), "{output}");
 }
 
 fn a_stray_standard_input_is_no_launcher() {
