@@ -201,6 +201,31 @@ impl Launcher {
         self
     }
 
+    /// Listens on a listener that is open already: a [`std::net::TcpListener`] or a
+    /// [`std::os::unix::net::UnixListener`]. It is always [shared](Balance::Shared).
+    ///
+    /// It is for a listener that this process was given, such as an inherited descriptor. `main`
+    /// [runs in every process](self#main-runs-in-every-process), and what it passes here counts in
+    /// the launcher alone: a worker closes its own, and takes the launcher's. So `main` must be able
+    /// to make one in each of them, or the worker ends there and is never ready. A descriptor that
+    /// is not marked to be closed at an exec stays where it is, so that workers find it under the
+    /// same number. An address can be bound once only, by the launcher: for that there is
+    /// [`bind_with`](Launcher::bind_with).
+    ///
+    /// ```no_run
+    /// # use sedge::launch::Launcher;
+    /// use std::net::TcpListener;
+    /// use std::os::fd::{FromRawFd, OwnedFd};
+    ///
+    /// // SAFETY: who starts this program puts a listener there, and nobody else here takes it.
+    /// let given = unsafe { OwnedFd::from_raw_fd(3) };
+    /// let launcher = Launcher::new().bind_std(TcpListener::from(given));
+    /// ```
+    pub fn bind_std(mut self, listener: impl Into<Opened>) -> Launcher {
+        self.binds.push(Bind::Given(listener.into()));
+        self
+    }
+
     /// Listens on the sockets that systemd hands over, in the order of its unit; on none if it has
     /// not started this program by a socket unit. They are always [shared](Balance::Shared).
     pub fn bind_activated(mut self) -> Launcher {
@@ -346,6 +371,9 @@ impl Launcher {
                         return Ok(refusal.report());
                     }
                 }
+                // What was opened for the launcher must not be waited on by a worker that knows
+                // nothing of it.
+                drop(self.binds);
                 duty::run(link, hello, serve)
             }
             Role::Launcher => master::run(self.settings, self.binds, self.on_ready, None),

@@ -102,11 +102,13 @@ pub(super) enum Bind {
     Unix(PathBuf),
     /// What the user's function opens.
     Open(Box<dyn FnOnce() -> io::Result<Opened>>),
+    /// What the process was given.
+    Given(Opened),
     /// What systemd hands over.
     Activated,
 }
 
-/// An open listener; what [`Launcher::bind_with`](super::Launcher::bind_with) takes.
+/// An open listener; what [`Launcher::bind_std`](super::Launcher::bind_std) takes.
 #[derive(Debug)]
 pub struct Opened(pub(super) OwnedFd, pub(super) Kind);
 
@@ -128,6 +130,7 @@ impl fmt::Debug for Bind {
             Bind::Tcp(addr) => f.debug_tuple("Tcp").field(addr).finish(),
             Bind::Unix(path) => f.debug_tuple("Unix").field(path).finish(),
             Bind::Open(_) => f.write_str("Open"),
+            Bind::Given(given) => f.debug_tuple("Given").field(given).finish(),
             Bind::Activated => f.write_str("Activated"),
         }
     }

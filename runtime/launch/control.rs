@@ -14,7 +14,7 @@ use super::supervisor::Supervisor;
 ///
 /// It is for what runs in the launcher itself, the hook of
 /// [`on_ready`](super::Launcher::on_ready) and daemons that it spawns. From other processes, workers
-/// too, the [control socket](self#the-control-socket) does the same and more.
+/// too, the [control socket](super#the-control-socket) does the same and more.
 ///
 /// ```no_run
 /// use sedge::launch::Launcher;

@@ -10,7 +10,7 @@ use super::master::{OnReady, Refusal, open};
 use super::worker::{Socket, Worker};
 use crate::server::Outcome;
 use crate::signal::{SIGINT, SIGQUIT, SIGTERM, Signals};
-use crate::thread::Builder;
+use crate::thread::{Builder, Config};
 
 /// Opens the sockets.
 pub(super) fn prepare(binds: Vec<Bind>) -> Result<(Vec<Socket>, Vec<String>), Refusal> {
@@ -39,7 +39,7 @@ where
     R: Outcome,
 {
     let patience = (settings.drain_timeout, settings.interrupt_drain);
-    crate::run(|| {
+    Config::new().try_run(|| {
         let worker = Worker::alone(sockets);
         let signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
         let hearer = worker.clone();
@@ -47,7 +47,7 @@ where
         daemon.spawn(move || hear(&hearer, &signals, patience))?;
         on_ready(&addrs);
         Ok(finish(&worker, serve))
-    })
+    })?
 }
 
 /// The first signal drains; the second one, or the end of its time, cancels.

@@ -26,6 +26,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use rustix::fs::fstat;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::config::{Balance, Kind, Opened};
@@ -198,6 +199,19 @@ impl Bound {
                 queues: Queues::PerSlot(addr, RefCell::new(fds)),
             }),
             _ => Ok(Bound::shared(name, kind, fds.remove(0))),
+        }
+    }
+
+    /// What the program was given, if it is the socket that was inherited, and otherwise that one.
+    ///
+    /// A descriptor that a process was given keeps its number through all programs that it
+    /// executes, and each looks for it there.
+    pub(super) fn or_given(self, given: Opened) -> Bound {
+        let file = |fd: BorrowedFd<'_>| fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino));
+        let inherited = self.with_fds(|fds| fds.first().and_then(|fd| file(*fd)));
+        match inherited == file(given.0.as_fd()) {
+            true => Bound::shared(self.name, given.1, given.0),
+            false => self,
         }
     }
 

@@ -148,6 +148,13 @@ pub(super) fn open(
                 None => Bound::open(name, open())?,
             }
         }
+        Bind::Given(given) => {
+            let name = format!("listener {index}");
+            match inherited(&name) {
+                Some(bound) => bound.or_given(given),
+                None => Bound::open(name, Ok(given))?,
+            }
+        }
         Bind::Activated => return activated(),
     };
     Ok(vec![bound])

@@ -192,6 +192,22 @@ impl Launched {
         word.rsplit('/').next().unwrap().parse().unwrap()
     }
 
+    /// Waits until it listens, or has ended; whether it listens.
+    pub(crate) fn starts(&self) -> bool {
+        let listens = || self.output().contains("listening on ");
+        eventually("it listens, or has ended", || {
+            listens() || !is_alive(self.pid())
+        });
+        listens()
+    }
+
+    /// How many descriptors it has.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .unwrap()
+            .count()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -33,6 +33,10 @@ pub(crate) const CONTROL: &str = "LAUNCH_TEST_CONTROL";
 pub(crate) const PID_FILE: &str = "LAUNCH_TEST_PID_FILE";
 /// Requests.
 pub(crate) const RECYCLE: &str = "LAUNCH_TEST_RECYCLE";
+/// Milliseconds that a worker takes until it is ready.
+pub(crate) const BOOT: &str = "LAUNCH_TEST_BOOT";
+/// The number of a descriptor that is a TCP listener, to be listened on in the place of addresses.
+pub(crate) const GIVEN: &str = "LAUNCH_TEST_GIVEN";
 /// MiB that the launcher touches before it starts workers.
 pub(crate) const HEAP: &str = "LAUNCH_TEST_HEAP";
 
@@ -69,7 +73,11 @@ pub(crate) fn main() -> Option<ExitCode> {
     }
     let mut launcher =
         Launcher::new().on_ready(|addrs| println!("listening on {}", addrs.join(" ")));
-    let binds = if mode == "activated" {
+    let given = number(GIVEN);
+    if let Some(fd) = given {
+        launcher = launcher.bind_std(crate::service::given(fd as i32));
+    }
+    let binds = if mode == "activated" || given.is_some() {
         Vec::new()
     } else {
         binds()
@@ -114,6 +122,17 @@ pub(crate) fn main() -> Option<ExitCode> {
     if mode == "activated" {
         launcher = launcher.bind_activated();
     }
+    if mode == "for ever" {
+        launcher = launcher
+            .backoff(Duration::MAX, Duration::MAX)
+            .max_age(Duration::MAX)
+            .max_memory(u64::MAX)
+            .ready_timeout(Duration::MAX)
+            .drain_timeout(Duration::MAX)
+            .interrupt_drain(Duration::MAX)
+            .hang_timeout(Duration::MAX)
+            .pre_drain_delay(Duration::MAX);
+    }
     let result = match mode.as_str() {
         "here" => launcher.run_here(serve),
         "panic" => launcher.run(|_| -> () { panic!("no tea, no service") }),
@@ -136,6 +155,7 @@ pub(crate) fn main() -> Option<ExitCode> {
 }
 
 fn serve(worker: Worker) -> io::Result<()> {
+    sedge::sleep(millis(BOOT).unwrap_or_default());
     let binds = binds();
     for (index, _) in binds
         .iter()

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::OwnedFd;
+use std::net::TcpListener;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -17,6 +18,7 @@ crate::tests![
     systemd_hands_over_its_sockets,
     the_control_socket_answers,
     the_launcher_s_own_hooks_can_ask_and_stop_it,
+    a_given_listener_is_served_through_roll_over_and_upgrade,
     a_pid_file_keeps_a_second_launcher_out,
     a_unix_socket_is_served_and_its_file_removed,
     before_it_drains_a_worker_says_that_it_is_not_ready,
@@ -143,6 +145,47 @@ fn the_launcher_s_own_hooks_can_ask_and_stop_it() {
     }
     let ready = output.lines().filter(|line| line.contains("  ready  "));
     assert_eq!(ready.count(), 2, "{output}");
+}
+
+/// The listener that this process was given under that number.
+pub(crate) fn given(fd: RawFd) -> TcpListener {
+    // SAFETY: who starts the program with such a number has put a listener there, and nobody else
+    // takes it.
+    #[expect(unsafe_code, reason = "a descriptor that comes from outside")]
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    TcpListener::from(fd)
+}
+
+fn a_given_listener_is_served_through_roll_over_and_upgrade() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec \"$0\" 7<&0 0</dev/null"])
+        .arg(std::env::current_exe().unwrap())
+        .env(crate::program::MODE, "serve")
+        .env(crate::program::GIVEN, "7")
+        .env("WORKERS", "2");
+    let launched = Launched::start_command_with(command, Stdio::from(OwnedFd::from(listener)));
+    assert_eq!(launched.addr(), addr);
+    let mut pids = launched.workers();
+    for (signal, end) in [("-HUP", 1), ("-USR2", 2), ("-HUP", 3)] {
+        let mut waiting = launched.connect();
+        waiting.who();
+        launched.signal(signal);
+        eventually("all workers are replaced", || {
+            let said = launched.output();
+            said.matches("all workers are replaced").count() == end
+        });
+        let (_, pid) = launched.connect().who();
+        assert!(!pids.contains(&pid));
+        pids = launched.workers();
+        assert_eq!(pids.len(), 2);
+    }
+    launched.signal("-TERM");
+    let (code, output) = launched.end();
+    assert_eq!(code, Some(0), "{output}");
+    assert!(!output.contains("failed"), "{output}");
 }
 
 fn a_pid_file_keeps_a_second_launcher_out() {
