@@ -1,5 +1,5 @@
-//! An HTTP/1.1 server: one green thread per connection, in the plain words of blocking code, and one
-//! process per core.
+//! An HTTP/1.1 server: one green thread per connection, in the plain words of blocking code, and
+//! one process per core.
 //!
 //! ```text
 //! cargo run --release --example http                    # or -- --addr 127.0.0.1:0
@@ -16,9 +16,10 @@
 //! A connection is a loop: wait for bytes, answer every request in them, send the answers in one
 //! write. Limits: a head of 16 KiB and 64 fields within 10 s of its first byte, a body of 1 MiB
 //! within 30 s, 10 s for a client to make room for more of an answer, 60 s for an idle connection.
-//! Ctrl-C closes idle connections and gives requests 5 s to be answered; a second one does not wait.
-//! `kill -HUP` replaces the workers, `kill -USR2` the program, and no client notices: a connection
-//! is closed between two requests, when it has been quiet for a moment or with the last answer.
+//! Ctrl-C closes idle connections and gives requests 5 s to be answered; a second one does not
+//! wait. `kill -HUP` replaces the workers, `kill -USR2` the program, and no client notices: a
+//! connection is closed between two requests, when it has been quiet for a moment or with the last
+//! answer.
 //!
 //! What HTTP demands is in `http/message.rs`, which knows no sockets.
 

@@ -206,10 +206,10 @@ impl Launcher {
     ///
     /// It is for a listener that this process was given, such as an inherited descriptor. `main`
     /// [runs in every process](self#main-runs-in-every-process), and what it passes here counts in
-    /// the launcher alone: a worker closes its own, and takes the launcher's. So `main` must be able
-    /// to make one in each of them, or the worker ends there and is never ready. A descriptor that
-    /// is not marked to be closed at an exec stays where it is, so that workers find it under the
-    /// same number. An address can be bound once only, by the launcher: for that there is
+    /// the launcher alone: a worker closes its own, and takes the launcher's. So `main` must be
+    /// able to make one in each of them, or the worker ends there and is never ready. A descriptor
+    /// that is not marked to be closed at an exec stays where it is, so that workers find it under
+    /// the same number. An address can be bound once only, by the launcher: for that there is
     /// [`bind_with`](Launcher::bind_with).
     ///
     /// ```no_run

@@ -12,9 +12,9 @@ use super::supervisor::Supervisor;
 /// The launcher that runs in this process; from [`Launcher::control`](super::Launcher::control).
 /// Clones are the same.
 ///
-/// It is for what runs in the launcher itself, the hook of
-/// [`on_ready`](super::Launcher::on_ready) and daemons that it spawns. From other processes, workers
-/// too, the [control socket](super#the-control-socket) does the same and more.
+/// It is for what runs in the launcher itself, the hook of [`on_ready`](super::Launcher::on_ready)
+/// and daemons that it spawns. From other processes, workers too, the [control
+/// socket](super#the-control-socket) does the same and more.
 ///
 /// ```no_run
 /// use sedge::launch::Launcher;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::{Client, Launched, eventually, is_alive, signal, within};
-use crate::program::{COUNT, DRAIN, HANG, RECYCLE};
+use crate::program::{BOOT, COUNT, DELAY, DRAIN, HANG, RECYCLE};
 
 crate::tests![
     a_killed_worker_is_replaced_within_300_ms,
@@ -29,6 +29,10 @@ crate::tests![
     an_upgrade_is_answered_before_it_takes_over,
     an_upgrade_follows_a_symbolic_link,
     an_upgrade_to_what_does_not_start_changes_nothing,
+    term_during_an_upgrade_ends_it,
+    signals_that_come_while_a_program_begins_are_obeyed,
+    a_roll_over_does_not_wait_for_a_pause_between_starts,
+    who_comes_and_goes_leaves_no_descriptors,
     an_upgrade_passes_workers_on_that_are_ending,
     lines_of_workers_have_their_names,
     in_this_process_term_drains,
@@ -332,6 +336,70 @@ fn an_upgrade_to_what_does_not_start_changes_nothing() {
         launched.workers().len() == 2 && !launched.workers().contains(&before.1[0])
     });
     assert_eq!(exes(addr), before.0);
+}
+
+fn term_during_an_upgrade_ends_it() {
+    for delay in ["0", "1200"] {
+        let variables = [(COUNT, "1"), (BOOT, "800"), (DELAY, delay)];
+        let launched = Launched::serving(&variables);
+        launched.signal("-USR2");
+        eventually("the next one begins", || launched.workers().len() == 2);
+        launched.signal("-TERM");
+        let (code, output) = launched.end();
+        assert_eq!(code, Some(0), "{output}");
+        assert!(!output.contains("the new program"), "{output}");
+    }
+}
+
+fn signals_that_come_while_a_program_begins_are_obeyed() {
+    let launched = Launched::serving(&[(COUNT, "1")]);
+    for round in 1..=5 {
+        launched.signal("-USR2");
+        while launched.output().matches("the new program").count() < round {
+            assert!(is_alive(launched.pid()), "the launcher has died");
+            launched.signal("-HUP");
+        }
+        eventually("all are replaced, and once more", || {
+            let said = launched.output();
+            let (_, last) = said.rsplit_once("the new program").unwrap();
+            let begun = last.matches("replacing").count();
+            begun > 1 && last.matches("all workers are replaced").count() == begun
+        });
+    }
+    launched.signal("-TERM");
+    assert_eq!(launched.end().0, Some(0));
+}
+
+fn a_roll_over_does_not_wait_for_a_pause_between_starts() {
+    let launched = Launched::start("for ever", &[(COUNT, "1"), (DELAY, "0")]);
+    let (_, pid) = Client::connect(launched.addr()).unwrap().who();
+    signal(pid, "-KILL");
+    launched.says("ended (SIGKILL)");
+    launched.signal("-HUP");
+    launched.says("all workers are replaced");
+    assert_ne!(Client::connect(launched.addr()).unwrap().who().1, pid);
+}
+
+fn who_comes_and_goes_leaves_no_descriptors() {
+    let launched = Launched::serving(&[(COUNT, "2")]);
+    let before = launched.descriptors();
+    for round in 1..=10 {
+        launched.signal("-HUP");
+        eventually("all are replaced", || {
+            let said = launched.output();
+            said.matches("all workers are replaced").count() == round
+        });
+    }
+    for pid in launched.workers() {
+        signal(pid, "-KILL");
+    }
+    eventually("two others serve", || {
+        launched.output().matches("ended (SIGKILL)").count() == 2 && launched.workers().len() == 2
+    });
+    // Their last words are waited for.
+    eventually("the old ones' are closed", || {
+        launched.descriptors() <= before
+    });
 }
 
 fn an_upgrade_passes_workers_on_that_are_ending() {

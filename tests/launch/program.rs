@@ -65,39 +65,8 @@ fn ends_itself(launcher: Launcher) -> Launcher {
     })
 }
 
-/// The program, if this process is to be that.
-pub(crate) fn main() -> Option<ExitCode> {
-    let mode = env::var(MODE).ok()?;
-    if mode == "threads" {
-        std::thread::spawn(|| std::thread::sleep(Duration::from_secs(60)));
-    }
-    let mut launcher =
-        Launcher::new().on_ready(|addrs| println!("listening on {}", addrs.join(" ")));
-    let given = number(GIVEN);
-    if let Some(fd) = given {
-        launcher = launcher.bind_std(crate::service::given(fd as i32));
-    }
-    let binds = if mode == "activated" || given.is_some() {
-        Vec::new()
-    } else {
-        binds()
-    };
-    for addr in binds {
-        launcher = match addr.contains('/') {
-            true => launcher.bind_unix(addr),
-            false => launcher.bind(addr),
-        };
-    }
-    if mode == "control" {
-        launcher = ends_itself(launcher);
-    }
-    if let Some(heap) = number(HEAP) {
-        // Called in the launcher alone: workers are to be small.
-        launcher = launcher.bind_with(move || {
-            std::mem::forget(std::hint::black_box(vec![1u8; (heap as usize) << 20]));
-            std::net::TcpListener::bind("127.0.0.1:0")
-        });
-    }
+/// With the settings that the environment names.
+fn configured(mut launcher: Launcher, mode: &str) -> Launcher {
     if let Some(count) = number(COUNT) {
         launcher = launcher.workers(Workers::Exactly(count as usize));
     }
@@ -133,6 +102,43 @@ pub(crate) fn main() -> Option<ExitCode> {
             .hang_timeout(Duration::MAX)
             .pre_drain_delay(Duration::MAX);
     }
+    launcher
+}
+
+/// The program, if this process is to be that.
+pub(crate) fn main() -> Option<ExitCode> {
+    let mode = env::var(MODE).ok()?;
+    if mode == "threads" {
+        std::thread::spawn(|| std::thread::sleep(Duration::from_secs(60)));
+    }
+    let mut launcher =
+        Launcher::new().on_ready(|addrs| println!("listening on {}", addrs.join(" ")));
+    let given = number(GIVEN);
+    if let Some(fd) = given {
+        launcher = launcher.bind_std(crate::service::given(fd as i32));
+    }
+    let binds = if mode == "activated" || given.is_some() {
+        Vec::new()
+    } else {
+        binds()
+    };
+    for addr in binds {
+        launcher = match addr.contains('/') {
+            true => launcher.bind_unix(addr),
+            false => launcher.bind(addr),
+        };
+    }
+    if mode == "control" {
+        launcher = ends_itself(launcher);
+    }
+    if let Some(heap) = number(HEAP) {
+        // Called in the launcher alone: workers are to be small.
+        launcher = launcher.bind_with(move || {
+            std::mem::forget(std::hint::black_box(vec![1u8; (heap as usize) << 20]));
+            std::net::TcpListener::bind("127.0.0.1:0")
+        });
+    }
+    let launcher = configured(launcher, &mode);
     let result = match mode.as_str() {
         "here" => launcher.run_here(serve),
         "panic" => launcher.run(|_| -> () { panic!("no tea, no service") }),
