@@ -88,6 +88,10 @@ impl RollOver {
 
 /// Whether all were replaced.
 fn replace_all(boss: &Supervisor, program: Program, first: usize) -> bool {
+    if boss.is_stopping() {
+        boss.log.say("replacing nobody: the launcher is stopping");
+        return false;
+    }
     let slots = boss
         .slots
         .borrow()

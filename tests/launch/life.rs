@@ -30,6 +30,7 @@ crate::tests![
     an_upgrade_follows_a_symbolic_link,
     an_upgrade_to_what_does_not_start_changes_nothing,
     term_during_an_upgrade_ends_it,
+    a_launcher_that_stops_replaces_nobody,
     signals_that_come_while_a_program_begins_are_obeyed,
     a_roll_over_does_not_wait_for_a_pause_between_starts,
     who_comes_and_goes_leaves_no_descriptors,
@@ -349,6 +350,22 @@ fn term_during_an_upgrade_ends_it() {
         assert_eq!(code, Some(0), "{output}");
         assert!(!output.contains("the new program"), "{output}");
     }
+}
+
+fn a_launcher_that_stops_replaces_nobody() {
+    let launched = Launched::serving(&[(COUNT, "1")]);
+    let mut busy = launched.connect();
+    busy.who();
+    busy.send("sleep 500").unwrap();
+    thread::sleep(Duration::from_millis(50));
+    launched.signal("-TERM");
+    launched.says("stopping");
+    launched.signal("-HUP");
+    launched.says("replacing nobody");
+    assert_eq!(busy.receive().unwrap(), "slept");
+    let (code, output) = launched.end();
+    assert_eq!(code, Some(0), "{output}");
+    assert!(!output.contains("are replaced"), "{output}");
 }
 
 fn signals_that_come_while_a_program_begins_are_obeyed() {
