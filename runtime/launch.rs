@@ -353,8 +353,9 @@ impl Launcher {
     ///
     /// # Errors
     ///
-    /// If the system gives no epoll, memory or descriptors. What can be wrong with the settings or
-    /// the addresses is said in one line on standard error, and becomes an exit code.
+    /// In a worker, if the system gives no epoll, memory or descriptors. In the launcher that, and
+    /// what can be wrong with the settings or the addresses, is said in one line on standard error,
+    /// and becomes an exit code.
     ///
     /// # Panics
     ///
@@ -389,7 +390,7 @@ impl Launcher {
     ///
     /// # Errors
     ///
-    /// As [`run`](Launcher::run).
+    /// If the system gives no epoll, memory or descriptors.
     ///
     /// # Panics
     ///
