@@ -1,9 +1,9 @@
 //! What it costs to tell another process something.
 //!
-//! In the group `ipc` a request of 64 bytes goes to a process that waits, and its answer comes back.
-//! `sedge` has two channels for that, `sedge-pipe` one pipe, both ways over one socket; the limit,
-//! `socketpair`, is bare packets and calls that block. In `ipc-bytes` the request is so many bytes
-//! instead.
+//! In the group `ipc` a request of 64 bytes goes to a process that waits, and its answer comes
+//! back. `sedge` has two channels for that, `sedge-pipe` one pipe, both ways over one socket; the
+//! limit, `socketpair`, is bare packets and calls that block. In `ipc-bytes` the request is so many
+//! bytes instead.
 //!
 //! In the group `ipc-queue` nobody answers: four processes put small messages into one queue while
 //! four take them out; the time from the word to begin until all have been taken is divided by how

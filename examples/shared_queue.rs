@@ -1,12 +1,12 @@
-//! One queue, five processes: three put jobs into it, two take them out, and one of those is killed.
+//! One queue, five processes: three put jobs in, two take them out, and one of these is killed.
 //!
 //! ```text
 //! cargo run --example shared_queue
 //! ```
 //!
-//! Nobody notices. The queue is a socket that all have an end of: there is no lock that the dead one
-//! could hold, and what it had not taken is there for the other. One job is lost at most, that which
-//! it had just taken. When the last producer has ended, the queue ends too.
+//! Nobody notices. The queue is a socket that all have an end of: there is no lock that the dead
+//! one could hold, and what it had not taken is there for the other. One job is lost at most, that
+//! which it had just taken. When the last producer has ended, the queue ends too.
 
 use std::collections::BTreeMap;
 use std::io;

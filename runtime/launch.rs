@@ -246,7 +246,7 @@ impl Launcher {
 
     /// The pause before a worker that has ended is started again, and the longest: each is twice
     /// the one before, up to a fifth more or less, and they begin anew after one that has lived for
-    /// some time. Default: 0.1 s to 10 s.
+    /// five times the shortest. Default: 0.1 s to 10 s.
     pub fn backoff(mut self, shortest: Duration, longest: Duration) -> Launcher {
         self.settings.backoff = (shortest, longest.max(shortest));
         self
@@ -323,7 +323,14 @@ impl Launcher {
         R: Outcome,
     {
         match door::role()? {
-            Role::Worker(link, hello) => duty::run(link, hello, serve),
+            Role::Worker(link, hello) => {
+                if wire::number::<u8>(&hello.text, "rehearses")? == 1 {
+                    if let Err(refusal) = master::rehearse(&self.settings) {
+                        return Ok(refusal.report());
+                    }
+                }
+                duty::run(link, hello, serve)
+            }
             Role::Launcher => master::run(self.settings, self.binds, self.on_ready, None),
             Role::Heir(link, hello) => {
                 let inheritance = Inheritance::read(&link, hello)?;

@@ -127,10 +127,12 @@
 //! streams, nothing else. A [`Remote`] is the door between them: it is `Send`, and spawns or
 //! unparks green threads of the scheduler it came from. A [`channel::remote`] carries values.
 //!
-//! # Several processes
+//! # Several cores
 //!
-//! [`launch`] runs a server in one process per core, and replaces those that end. [`ipc`] has
-//! channels, queues and more that go from process to process.
+//! A [`launch::Launcher`] runs the same server in one process for each core, each with a scheduler
+//! of its own, and looks after them: it starts them again, replaces them without losing a
+//! connection, and ends them in order. [`ipc`] has channels, queues and more that go from process
+//! to process.
 //!
 //! # The modules in reading order
 //!

@@ -305,7 +305,7 @@ fn no_child_stays_when_its_parent_is_killed() {
         }),
         Some(_) => play(|(receiver, queue, alive): Waits| {
             alive.send(&std::process::id()).unwrap();
-            // Its own queue never ends, nor does a green thread that waits for it; the channel does.
+            // Its own queue never ends, nor does who waits for that; the channel does.
             let forever = thread::spawn(move || queue.get().is_ok());
             assert!(receiver.recv().unwrap_err().is_closed());
             forever.cancel();

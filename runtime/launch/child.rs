@@ -21,8 +21,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal,
-    waitid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid,
 };
 
 use super::changes::Changes;
@@ -51,6 +50,7 @@ pub(super) struct Child {
     link: Link,
     outputs: Vec<(Stream, Rc<PipeReader>)>,
     ready: Cell<bool>,
+    draining: Cell<bool>,
     exit: Cell<Option<Exit>>,
     urgency: Cell<Urgency>,
     changes: Changes,
@@ -77,25 +77,26 @@ pub(super) enum Exit {
 }
 
 impl Child {
-    /// Takes charge of a process that was just started, or that another launcher has left.
+    /// Takes charge of a process that was just started, or that another launcher has left: its id,
+    /// and its pidfd.
     pub(super) fn adopt(
         id: usize,
-        pid: Pid,
+        (pid, process): (Pid, OwnedFd),
         record: Record,
         link: Link,
         outputs: Vec<(Stream, Rc<PipeReader>)>,
         changes: Changes,
     ) -> io::Result<Rc<Child>> {
-        let process = Source::new(pidfd_open(pid, PidfdFlags::empty())?);
         let child = Rc::new(Child {
             id,
             pid,
             record,
             started: Instant::now(),
-            process,
+            process: Source::new(process),
             link,
             outputs,
             ready: Cell::new(false),
+            draining: Cell::new(false),
             exit: Cell::new(None),
             urgency: Cell::new(Urgency::None),
             changes,
@@ -148,14 +149,17 @@ impl Child {
 
     fn listen(&self) {
         while let Ok(Some(message)) = self.link.recv() {
-            if message.text == "ready" {
-                self.ready.set(true);
-                self.changes.tell();
-            } else if message.text.starts_with("share ") {
-                // If it has no answer, its line is full, or it does not keep to the rules.
-                let _ = self.record.names().answer(&self.link, message);
+            match message.text.as_str() {
+                "ready" => self.ready.set(true),
+                "draining" => self.draining.set(true),
+                text if text.starts_with("share ") => {
+                    // If it has no answer, its line is full, or it does not keep to the rules.
+                    let _ = self.record.names().answer(&self.link, message);
+                }
+                // It may be of another version, after an upgrade, and say more.
+                _ => {}
             }
-            // It may be of another version, after an upgrade, and say more.
+            self.changes.tell();
         }
     }
 
@@ -166,6 +170,11 @@ impl Child {
 
     pub(super) fn is_ready(&self) -> bool {
         self.ready.get()
+    }
+
+    /// Whether it accepts no more, by whosever wish.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
     }
 
     /// One that was ready when this launcher took it over.
@@ -181,10 +190,11 @@ impl Child {
         self.exit.get().is_some()
     }
 
-    /// The line and the pipes, for who takes charge of it.
+    /// The line, the process and the pipes, for who takes charge of it.
     pub(super) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let own = [self.link.as_fd(), self.process.get_ref().as_fd()];
         let pipes = self.outputs.iter().map(|(_, pipe)| pipe.as_fd());
-        std::iter::once(self.link.as_fd()).chain(pipes).collect()
+        own.into_iter().chain(pipes).collect()
     }
 
     /// Says something to it. It may be dead already, or too busy to listen for a long time.

@@ -118,7 +118,10 @@ where
     F: FnOnce(Worker) -> R,
     R: Outcome,
 {
-    match catch(|| serve(worker.clone()).into_result()) {
+    let served = catch(|| serve(worker.clone()).into_result());
+    // Green threads may be left, which `run` waits for; but nobody accepts any more.
+    worker.drain();
+    match served {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             // Nothing can be done about a standard error that is closed.

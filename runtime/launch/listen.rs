@@ -84,6 +84,15 @@ impl Sockets {
         Ok(())
     }
 
+    /// For how many slots there are sockets.
+    pub(super) fn queues(&self) -> usize {
+        let count = |bound: &Bound| match bound.queues.borrow() {
+            Borrowed::Shared(_) => 0,
+            Borrowed::PerSlot(fds) => fds.len(),
+        };
+        self.0.iter().map(count).max().unwrap_or(0)
+    }
+
     /// Calls `with` with the sockets of a slot, in the order of `bind`.
     pub(super) fn with_slot<R>(&self, slot: usize, with: impl FnOnce(&[BorrowedFd<'_>]) -> R) -> R {
         let queues: Vec<_> = self.0.iter().map(|bound| bound.queues.borrow()).collect();

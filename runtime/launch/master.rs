@@ -162,6 +162,13 @@ fn activated() -> io::Result<Vec<Bound>> {
     bound.collect()
 }
 
+/// What a launcher would refuse, said by the first worker of a new program: after the launcher has
+/// executed that in its own place it is too late.
+pub(super) fn rehearse(settings: &Settings) -> Result<(), Refusal> {
+    settings.workers.count()?;
+    Ok(alone()?)
+}
+
 /// Workers are tied to the OS thread that starts them: the kernel kills them when that one ends.
 /// And what other OS threads do in a launcher, they do in each worker again, for `main` begins anew
 /// there.

@@ -25,12 +25,9 @@ use super::recycle;
 use super::spawn::Program;
 use super::supervisor::Supervisor;
 
-/// A worker that has lived so many times as long as the pause before it has not failed at once, and
-/// the pauses begin anew.
+/// A worker that has lived for so many of the shortest pauses has not failed at its start, and the
+/// next one comes after the shortest pause, however often that happens: there is no rush then.
 const LIVED_WELL: u32 = 5;
-/// How often a worker is asked whether it is due to be replaced.
-const RECYCLE_LOOK: Duration = Duration::from_secs(1);
-
 /// The place of one worker at a time, or of two while one replaces the other.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -123,7 +120,7 @@ impl Slot {
                     let Some((child, exit)) = exit else { break };
                     boss.orphans.add(boss, self.id);
                     self.restarts.set(self.restarts.get() + 1);
-                    if child.started.elapsed() > pause * LIVED_WELL {
+                    if child.started.elapsed() > shortest * LIVED_WELL {
                         pause = shortest;
                     }
                     let pause = pause.as_secs_f32();
@@ -199,12 +196,7 @@ impl Slot {
         let mut due = recycle::Due::new(&boss.settings.recycling);
         self.take_place(boss, &child);
         loop {
-            let called = || child.has_ended() || self.order.get() != Order::Serve;
-            if due.is_ever() {
-                boss.changes.wait(RECYCLE_LOOK, called);
-            } else {
-                boss.changes.wait_until(called);
-            }
+            self.wait(boss, &child, &due);
             if let Some(exit) = child.exit() {
                 self.serving.replace(None);
                 return (!self.is_to_end()).then_some((child, exit));
@@ -215,14 +207,17 @@ impl Slot {
                     self.serving.replace(None);
                     return None;
                 }
-                Order::Serve => match due.why(&child) {
-                    None => continue,
-                    Some(why) => {
-                        boss.log
-                            .say(format_args!("{} is replaced: {why}", child.name()));
-                    }
-                },
                 Order::Replace(_) => {}
+                Order::Serve => match due.why(&child) {
+                    Some(why) => {
+                        let name = child.name();
+                        boss.log.say(format_args!("{name} is replaced: {why}"));
+                    }
+                    None => continue,
+                },
+            }
+            if child.is_draining() {
+                boss.orphans.add(boss, self.id);
             }
             match self.start(boss) {
                 Ok(next) => {
@@ -239,6 +234,15 @@ impl Slot {
                     due.put_off();
                 }
             }
+        }
+    }
+
+    /// Waits until there is something to do, or to be looked at.
+    fn wait(&self, boss: &Supervisor, child: &Child, due: &recycle::Due) {
+        let called = || child.has_ended() || self.order.get() != Order::Serve || due.drains(child);
+        match due.next_look() {
+            Some(pause) => drop(boss.changes.wait(pause, called)),
+            None => boss.changes.wait_until(called),
         }
     }
 

@@ -21,7 +21,7 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 
 use super::board::{self, State};
 use super::changes::Changes;
@@ -109,6 +109,7 @@ pub(super) fn spawn(
     let hello = door::to_worker()
         .field("id", id)
         .field("record", record.index)
+        .field("rehearses", u8::from(program == Program::New))
         .field("sockets", sockets.kinds());
     sockets.with_slot(id, |listeners| {
         let mut fds = vec![records.board.fd()];
@@ -130,7 +131,11 @@ pub(super) fn spawn(
     drop(command);
     let pid = Pid::from_child(&child);
     record.pid.store(child.id(), Relaxed);
-    Child::adopt(id, pid, record, link, outputs, changes.clone()).inspect_err(|_| {
+    let process = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from);
+    let adopted = process.and_then(|process| {
+        Child::adopt(id, (pid, process), record, link, outputs, changes.clone())
+    });
+    adopted.inspect_err(|_| {
         // Nobody would watch it. It is not waited for long: it dies of this.
         let _ = kill_process(pid, Signal::KILL);
         let _ = waitpid(Some(pid), WaitOptions::empty());

@@ -46,12 +46,13 @@ pub(super) const FIRST: usize = 0;
 
 /// Executes the new program in the place of this one. Comes back only if that fails.
 pub(super) fn execute(boss: &Supervisor) -> io::Error {
+    boss.log.flush();
+    let _ = crate::io::stdout().flush();
+    // Nothing waits from here on: what is handed over must be so until the end.
     let before = match hand_over(boss) {
         Ok(before) => before,
         Err(error) => return error,
     };
-    boss.log.flush();
-    let _ = crate::io::stdout().flush();
     let mut command = boss.origin.command(Program::New, "");
     for name in systemd::ACTIVATION {
         command.env_remove(name);
@@ -175,6 +176,11 @@ impl Inheritance {
         for (id, child) in serving.into_iter().enumerate() {
             boss.open_slot(id, child)?;
         }
+        // Those of slots that were removed.
+        let queues = boss.sockets.borrow().queues();
+        for id in self.slots..queues {
+            boss.orphans.add(boss, id);
+        }
         Ok(())
     }
 
@@ -199,14 +205,17 @@ impl Heirloom {
 
     fn adopt(self, records: &Rc<Records>, boss: &Supervisor) -> io::Result<Rc<Child>> {
         let mut fds = self.fds.into_iter();
-        let link = Link::new(fds.next().ok_or_else(|| wire::malformed("no line"))?);
+        let (Some(link), Some(process)) = (fds.next(), fds.next()) else {
+            return Err(wire::malformed("a worker without its line"));
+        };
+        let link = Link::new(link);
         let streams = [Stream::Stdout, Stream::Stderr].into_iter();
         let outputs = streams
             .zip(fds.map(|fd| Rc::new(PipeReader::from(fd))))
             .collect();
         let record = records.take(self.record);
         let changes = boss.changes.clone();
-        let child = Child::adopt(self.id, self.pid, record, link, outputs, changes)?;
+        let child = Child::adopt(self.id, (self.pid, process), record, link, outputs, changes)?;
         if self.serves {
             child.was_ready();
         }

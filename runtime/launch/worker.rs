@@ -202,10 +202,7 @@ impl Worker {
             return;
         }
         self.set_state(State::Ready);
-        if let Some(link) = &self.0.link {
-            // Without a launcher there is nobody to tell, and the end of the line ends this.
-            let _ = link.send("ready", &[]);
-        }
+        self.tell("ready");
     }
 
     /// Whether new clients are welcome: it is ready, and the launcher does not end. What a
@@ -272,7 +269,14 @@ impl Worker {
 
     /// A socket that nobody accepts from is better closed, for then the kernel refuses connections
     /// when the launcher closes it too.
+    ///
+    /// The launcher hears of it, for it may not be its doing, and then somebody must take the
+    /// place.
     pub(super) fn drain(&self) {
+        if self.0.draining.is_set() {
+            return;
+        }
+        self.tell("draining");
         self.set_state(State::Draining);
         let handed_out = self.0.siblings.take();
         for (index, siblings) in handed_out {
@@ -309,6 +313,13 @@ impl Worker {
     /// What it asks the launcher for, and the line to it.
     pub(super) fn questions(&self) -> (&Questions, Option<&Link>) {
         (&self.0.questions, self.0.link.as_deref())
+    }
+
+    fn tell(&self, word: &str) {
+        if let Some(link) = &self.0.link {
+            // If the launcher is dead, the end of the line ends this.
+            let _ = link.send(word, &[]);
+        }
     }
 
     fn set_state(&self, state: State) {

@@ -15,6 +15,8 @@ crate::tests![
     term_cancels_what_takes_too_long_and_unwinds_it,
     ctrl_c_three_times_kills,
     term_to_a_worker_drains_it_and_another_comes,
+    a_worker_that_drains_by_itself_is_replaced_before_it_has_ended,
+    workers_that_end_at_once_come_with_longer_and_longer_pauses,
     a_roll_over_replaces_each_worker,
     a_worker_more_and_a_worker_fewer,
     a_removed_worker_s_queue_is_served_by_the_others,
@@ -24,6 +26,7 @@ crate::tests![
     an_upgrade_keeps_the_process_and_its_sockets,
     an_upgrade_follows_a_symbolic_link,
     an_upgrade_to_what_does_not_start_changes_nothing,
+    an_upgrade_passes_workers_on_that_are_ending,
     lines_of_workers_have_their_names,
     in_this_process_term_drains,
 ];
@@ -116,6 +119,27 @@ fn term_to_a_worker_drains_it_and_another_comes() {
     assert_eq!(client.receive().unwrap(), "slept");
     let mut next = launched.connect();
     assert_ne!(next.who().1, pid);
+}
+
+fn a_worker_that_drains_by_itself_is_replaced_before_it_has_ended() {
+    let launched = Launched::serving(&[(COUNT, "1")]);
+    let mut client = launched.connect();
+    let (_, pid) = client.who();
+    client.send("sleep 3000").unwrap();
+    thread::sleep(Duration::from_millis(50));
+    signal(pid, "-TERM");
+    within(Duration::from_millis(1500), "another serves", || {
+        launched.connect().who().1 != pid
+    });
+    assert!(is_alive(pid));
+    assert_eq!(client.receive().unwrap(), "slept");
+}
+
+fn workers_that_end_at_once_come_with_longer_and_longer_pauses() {
+    let launched = Launched::start("brief", &[(COUNT, "1")]);
+    launched.says("the next in 0.8 s");
+    let said = launched.output();
+    assert_eq!(said.matches("ended (exit code 0)").count(), 4, "{said}");
 }
 
 fn a_roll_over_replaces_each_worker() {
@@ -289,6 +313,29 @@ fn an_upgrade_to_what_does_not_start_changes_nothing() {
         launched.workers().len() == 2 && !launched.workers().contains(&before.1[0])
     });
     assert_eq!(exes(addr), before.0);
+}
+
+fn an_upgrade_passes_workers_on_that_are_ending() {
+    let launched = Launched::serving(&[(COUNT, "2")]);
+    let addr = launched.addr();
+    // A worker whose slot is removed, and that has a request still.
+    let mut busy = Client::connect(addr).unwrap();
+    while busy.who().0 != 1 {
+        busy = Client::connect(addr).unwrap();
+    }
+    busy.send("sleep 1500").unwrap();
+    thread::sleep(Duration::from_millis(50));
+    launched.signal("-TTOU");
+    launched.says("removing worker 1");
+    launched.signal("-USR2");
+    launched.says("this is the new program now");
+    assert_eq!(busy.receive().unwrap(), "slept");
+    for _ in 0..32 {
+        assert_eq!(Client::connect(addr).unwrap().who().0, 0);
+    }
+    eventually("one worker is left", || launched.workers().len() == 1);
+    launched.signal("-TERM");
+    assert_eq!(launched.end().0, Some(0));
 }
 
 fn lines_of_workers_have_their_names() {

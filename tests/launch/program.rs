@@ -101,6 +101,10 @@ pub(crate) fn main() -> Option<ExitCode> {
         "here" => launcher.run_here(serve),
         "panic" => launcher.run(|_| -> () { panic!("no tea, no service") }),
         "fail" => launcher.run(|_| io::Result::<()>::Err(io::Error::other("no tea"))),
+        "brief" => launcher.run(|worker| {
+            worker.ready();
+            sedge::sleep(Duration::from_millis(50));
+        }),
         "late" => launcher
             .ready_timeout(Duration::from_millis(200))
             .run(|worker| {
