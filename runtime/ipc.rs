@@ -59,7 +59,9 @@
 //! * A message is whole. One that cannot be decoded, is larger than the receiver's limit (16 MiB at
 //!   first), or came incomplete is an error for itself, and the next one is as good as ever.
 //! * Nobody holds anything: there is no lock that a dead process could keep, and no feeder thread.
-//!   Up to 64 KiB go in one packet, what is larger in sealed memory of its own.
+//! * A message waits in the socket, up to 64 KiB of it, or in sealed memory of its own. Until it is
+//!   received, such memory and each end that goes along count against the sender's limit of open
+//!   files; what is over that limit is an error.
 //!
 //! The encoding, postcard, is compact and does not describe itself: both sides must be of the same
 //! build, or at least agree about the types. Bytes are quicker in a [`Bytes`] than in a `Vec<u8>`.

@@ -54,6 +54,11 @@ pub fn channel<T>() -> io::Result<(Sender<T>, Receiver<T>)> {
 /// The end of a [`channel`] that is sent into. Clones are the same end.
 ///
 /// It stays on its OS thread; to carry it to another, take the descriptor out.
+///
+/// ```compile_fail
+/// fn needs_send<T: Send>() {}
+/// needs_send::<sedge::ipc::Sender<u8>>();
+/// ```
 pub struct Sender<T> {
     packets: Rc<Packets>,
     messages: PhantomData<fn(&T)>,

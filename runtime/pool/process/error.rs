@@ -74,16 +74,8 @@ impl fmt::Display for TaskError {
                 task,
                 pid,
             } => {
-                write!(f, "was lost: worker {pid} ")?;
-                match (exit, signal) {
-                    (Some(code), _) => write!(f, "exited with code {code}")?,
-                    (None, Some(signal)) => match signal_hook::low_level::signal_name(*signal) {
-                        Some(name) => write!(f, "was killed by {name}")?,
-                        None => write!(f, "was killed by signal {signal}")?,
-                    },
-                    (None, None) => f.write_str("ended, nobody knows how,")?,
-                }
-                write!(f, " during its task {task}")
+                let how = how(*exit, *signal);
+                write!(f, "was lost: worker {pid} {how} during its task {task}")
             }
             TaskError::TimedOut(limit) => write!(f, "took longer than {limit:?}"),
             TaskError::Argument(why) => {
@@ -102,6 +94,18 @@ impl fmt::Display for TaskError {
                 write!(f, "was not begun: no worker of its pool starts: {why}")
             }
         }
+    }
+}
+
+/// How a process has ended, in words.
+pub(super) fn how(exit: Option<i32>, signal: Option<i32>) -> String {
+    match (exit, signal) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(signal)) => match signal_hook::low_level::signal_name(signal) {
+            Some(name) => format!("was killed by {name}"),
+            None => format!("was killed by signal {signal}"),
+        },
+        (None, None) => "ended, nobody knows how,".to_owned(),
     }
 }
 

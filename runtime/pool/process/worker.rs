@@ -25,7 +25,7 @@ use rustix::net::{Shutdown, shutdown};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::builder::Settings;
-use super::error::TaskError;
+use super::error::{self, TaskError};
 use super::hub::{Hub, Task, later, now};
 use super::message::{Order, PREPARE, Reply};
 use super::ship::SameProgram;
@@ -245,6 +245,14 @@ impl Worker {
             .nth(1)
             .and_then(|word| word.parse::<u64>().ok());
         pages.unwrap_or(0) * rustix::param::page_size() as u64
+    }
+
+    /// Why it did not start, if it ended before it was ready.
+    pub(super) fn not_ready(&self, status: Option<ExitStatus>) -> String {
+        let exit = status.and_then(|status| status.code());
+        let signal = status.and_then(|status| status.signal());
+        let how = error::how(exit, signal);
+        format!("worker {} {how} before it was ready", self.pid)
     }
 
     /// What becomes of a task that it was at when it ended.

@@ -147,6 +147,8 @@ impl Hub {
     pub(in crate::pool::process) fn hear(self: &Rc<Self>, worker: &Rc<Worker>, reply: Reply) {
         let Reply(word, id, nanos, Bytes(bytes)) = reply;
         match word {
+            // It was killed meanwhile.
+            Word::Ready if worker.phase.get() != Phase::Starting => {}
             Word::Ready => {
                 self.failures.set(0);
                 worker.phase.set(Phase::Ready);
@@ -248,7 +250,7 @@ impl Hub {
         self.requeue(again);
         if phase == Phase::Starting && !matches!(self.state(), State::Terminated) {
             let why = worker.unfit.take();
-            self.failed_to_start(why.unwrap_or_else(|| worker.lost(0, status).to_string()));
+            self.failed_to_start(why.unwrap_or_else(|| worker.not_ready(status)));
         }
         self.refill();
         self.pump();
