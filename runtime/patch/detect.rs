@@ -36,7 +36,7 @@ pub enum Policy {
     /// It is reported on standard error, once for each place in the program.
     Report,
     /// It is reported, each time, and panics with the report when it waits for something of sedge's
-    /// next. Meanwhile the others run, until what it waits for has come. For tests.
+    /// next, or ends. Meanwhile the others run, until what it waits for has come. For tests.
     ///
     /// If two wait at the same time for locks that are not std's, which would take one for the
     /// other, the process aborts.

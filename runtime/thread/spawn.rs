@@ -166,6 +166,8 @@ where
     } else {
         catch(|| __rust_begin_short_backtrace(f))
     };
+    #[cfg(feature = "patch")]
+    let result = super::verdict::deliver(result);
     destroy_locals();
     // Not by reference to all of the result: that would put it into memory once more.
     match result {

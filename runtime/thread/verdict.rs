@@ -2,29 +2,33 @@
 //!
 //! A call of C that must not be unwound has found that the green thread which made it breaks a
 //! rule. The green thread is cancelled; but where the cancellation is delivered, at a wait of
-//! sedge's own, a panic comes in its place.
+//! sedge's own or at the end of the body, a panic comes in its place.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
-use super::unwind::Payload;
+use super::unwind::{Payload, contain};
 use crate::scheduler::{self, Scheduler, ThreadId};
 
 thread_local! {
-    static VERDICTS: RefCell<HashMap<ThreadId, String>> = RefCell::default();
+    static VERDICTS: RefCell<Vec<(ThreadId, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The running green thread panics with that message when it waits next.
+/// The running green thread panics with that message when it waits next, or ends.
 pub(crate) fn condemn(message: String) {
     let thread = scheduler::with(Scheduler::current);
-    VERDICTS.with_borrow_mut(|verdicts| verdicts.insert(thread, message));
+    VERDICTS.with_borrow_mut(|verdicts| verdicts.push((thread, message)));
     scheduler::with(|scheduler| scheduler.cancel(thread));
 }
 
-/// What the running green thread is to panic with, if it is.
+/// What a green thread is to panic with, if it is.
 pub(super) fn take(thread: ThreadId) -> Option<Payload> {
-    let message = VERDICTS.with_borrow_mut(|verdicts| verdicts.remove(&thread))?;
-    Some(Box::new(message))
+    VERDICTS.with_borrow_mut(|verdicts| {
+        let place = verdicts
+            .iter()
+            .position(|(condemned, _)| *condemned == thread)?;
+        let (_, message) = verdicts.swap_remove(place);
+        Some(Box::new(message) as Payload)
+    })
 }
 
 /// Takes back a panic that began where it must not go on. False if it was no such panic.
@@ -33,6 +37,17 @@ pub(crate) fn put_back(payload: Payload) -> bool {
     let Ok(message) = payload.downcast::<String>() else {
         return false;
     };
-    VERDICTS.with_borrow_mut(|verdicts| verdicts.insert(thread, *message));
+    VERDICTS.with_borrow_mut(|verdicts| verdicts.push((thread, *message)));
     true
+}
+
+/// At the end of a body: the panic that is still due, in the place of its result.
+pub(super) fn deliver<T>(result: Result<T, Payload>) -> Result<T, Payload> {
+    match take(scheduler::with(Scheduler::current)) {
+        None => result,
+        Some(verdict) => {
+            contain(|| drop(result));
+            Err(verdict)
+        }
+    }
 }

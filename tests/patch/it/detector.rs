@@ -45,8 +45,7 @@ fn std_s_park_is_a_panic() {
     watched(|| {
         let me = std::thread::current();
         let waiter = sedge::spawn(|| {
-            std::thread::park();
-            sedge::yield_now();
+            std::thread::park(); // and ends
         });
         sedge::yield_now();
         me.unpark();
