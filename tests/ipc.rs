@@ -73,6 +73,17 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
+fn is_stopped(child: &Child) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    // After the name, which is in brackets.
+    status
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .trim_start()
+        .starts_with('T')
+}
+
 const MESSAGES: u64 = 400_000;
 const PRODUCERS: u64 = 4;
 const CONSUMERS: u64 = 4;
@@ -176,6 +187,10 @@ fn a_consumer_that_was_woken_and_does_not_read_holds_nobody_up() {
         sedge::sleep(Duration::from_millis(50));
         for consumer in &consumers[..3] {
             signal(consumer, Signal::STOP);
+        }
+        // The signal is on its way when it is sent, and no more.
+        while !consumers[..3].iter().all(is_stopped) {
+            sedge::sleep(Duration::from_millis(1));
         }
         for number in 1..100 {
             sender.send(&number).unwrap();
