@@ -165,7 +165,7 @@ pub(super) fn is_nonblocking(fd: RawFd) -> bool {
     if !has_flag(fd) {
         return false;
     }
-    if before % 2 == 0 && SWITCHES.load(Ordering::SeqCst) == before {
+    if before.is_multiple_of(2) && SWITCHES.load(Ordering::SeqCst) == before {
         return true;
     }
     // It may be for a moment only, for another OS thread.
