@@ -141,16 +141,15 @@ mod tests {
         // SAFETY: the entry is made above as libc would.
         let made = unsafe { copy(&entry, &mut buffer[1..]) }.unwrap();
         assert!(range.contains(&made.h_name.cast_const().cast()));
-        // SAFETY: the copy's strings and lists are in `buffer`, here and below.
+        // SAFETY: the copy has two aliases and the null behind them.
+        let new_aliases = unsafe { made.h_aliases.cast::<[*mut c_char; 3]>().read() };
+        // SAFETY: it has an address.
+        let first = unsafe { made.h_addr_list.read() };
+        // SAFETY: a string of the copy's.
         let name = unsafe { CStr::from_ptr(made.h_name) };
         // SAFETY: as above.
-        let second = unsafe { *made.h_aliases.wrapping_add(1) };
-        // SAFETY: as above.
-        let second = unsafe { CStr::from_ptr(second) };
-        // SAFETY: as above.
-        let end = unsafe { *made.h_aliases.wrapping_add(2) };
-        // SAFETY: as above.
-        let first = unsafe { *made.h_addr_list };
+        let second = unsafe { CStr::from_ptr(new_aliases[1]) };
+        let end = new_aliases[2];
         assert_eq!((name, second), (c"name", c"bc"));
         assert!(end.is_null() && range.contains(&first.cast_const().cast()));
         // SAFETY: as above.
