@@ -306,7 +306,10 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if !self.has_ended {
+        // One that the pool does not have is one whose green thread could not be spawned: its
+        // process is killed with it, and whoever wanted to start it is told.
+        let is_known = || (self.hub.workers().iter()).any(|other| Rc::ptr_eq(other, &self.worker));
+        if !self.has_ended && is_known() {
             // `run` ends, and its pools with it.
             self.hub.terminate();
             self.hub.bury(&self.worker, None);
