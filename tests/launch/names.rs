@@ -158,7 +158,7 @@ fn who_asks_a_launcher_without_descriptors_is_told() {
     let limit = getrlimit(Resource::Nofile);
     let none = Rlimit {
         current: Some(0),
-        ..limit.clone()
+        ..limit
     };
     prlimit(pid, Resource::Nofile, none).unwrap();
     let refused = client.ask("share clash").unwrap();

@@ -397,7 +397,7 @@ fn a_task_that_is_taken_back_without_a_descriptor_left_fails_and_is_not_forgotte
     let limit = getrlimit(Resource::Nofile);
     let none = Rlimit {
         current: Some(0),
-        ..limit.clone()
+        ..limit
     };
     setrlimit(Resource::Nofile, none).unwrap();
     // The short one ends meanwhile, and its worker could do what waits behind the long one.
