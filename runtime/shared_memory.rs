@@ -50,7 +50,9 @@ impl<H: Shared, T: Shared> SharedMemory<H, T> {
     /// If the process is out of descriptors or memory.
     pub(crate) fn create(name: &str, count: usize) -> io::Result<SharedMemory<H, T>> {
         let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        ftruncate(&fd, Self::bytes(count) as u64)?;
+        // A count that overflows would be mapped shorter than `records` says.
+        let bytes = Self::checked_bytes(count).ok_or(io::ErrorKind::OutOfMemory)?;
+        ftruncate(&fd, bytes as u64)?;
         fcntl_add_seals(&fd, SEALS)?;
         Self::map(fd, count)
     }
@@ -88,18 +90,24 @@ impl<H: Shared, T: Shared> SharedMemory<H, T> {
         // SAFETY: the records stand behind the head, inside the mapping or, if there are none, at
         // its end.
         let first = unsafe { self.start.add(1) }.cast::<T>();
-        // SAFETY: mapped, writable and sealed as in `head`; `bytes` has counted so many of them,
+        // SAFETY: mapped, writable and sealed as in `head`; `checked_bytes` has counted so many,
         // and asserts that the first one is aligned. They may be changed by others (`Shared`).
         unsafe { std::slice::from_raw_parts(first.as_ptr(), self.count) }
     }
 
-    /// How much that is.
+    /// How much that is; of a count that is mapped, or was computed from a size.
     fn bytes(count: usize) -> usize {
+        Self::checked_bytes(count).expect("a count that fits")
+    }
+
+    fn checked_bytes(count: usize) -> Option<usize> {
         const {
             assert!(size_of::<H>().is_multiple_of(align_of::<T>()) && align_of::<H>() <= 4096);
             assert!(size_of::<H>() > 0 && size_of::<T>() > 0);
         }
-        size_of::<H>() + count * size_of::<T>()
+        count
+            .checked_mul(size_of::<T>())?
+            .checked_add(size_of::<H>())
     }
 
     fn map(fd: OwnedFd, count: usize) -> io::Result<SharedMemory<H, T>> {
@@ -171,6 +179,13 @@ mod tests {
             assert!(Memory::open(odd).is_err(), "{size}");
         }
         assert!(Memory::open(std::fs::File::open("/dev/null").unwrap().into()).is_err());
+    }
+
+    #[test]
+    fn more_records_than_there_are_addresses_are_an_error() {
+        for count in [usize::MAX / 8 + 1, usize::MAX / 8, usize::MAX / 16 + 1] {
+            assert!(Memory::create("test", count).is_err(), "{count}");
+        }
     }
 
     #[test]

@@ -148,13 +148,13 @@ impl Child {
     }
 
     fn listen(&self) {
-        while let Ok(Some(message)) = self.link.recv() {
+        while let Ok(Some((message, is_cut))) = self.link.hear() {
             match message.text.as_str() {
                 "ready" => self.ready.set(true),
                 "draining" => self.draining.set(true),
                 text if text.starts_with("share ") => {
                     // If it has no answer, its line is full, or it does not keep to the rules.
-                    let _ = self.record.names().answer(&self.link, message);
+                    let _ = self.record.names().answer(&self.link, message, is_cut);
                 }
                 // It may be of another version, after an upgrade, and say more.
                 _ => {}

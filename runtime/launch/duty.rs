@@ -74,8 +74,15 @@ fn hear(worker: &Worker, signals: &Signals) {
 }
 
 fn obey(worker: &Worker, link: &Link) {
-    while let Ok(Some(Message { text, fds })) = link.recv() {
+    while let Ok(Some((Message { text, fds }, is_cut))) = link.hear() {
         let done = match text.split(' ').next() {
+            // Who has asked is told.
+            Some("shared" | "unshared") => {
+                let text = text.clone();
+                (worker.questions().0).answered(Message { text, fds }, is_cut)
+            }
+            // Sockets that it shall serve: one that has them all takes its place.
+            _ if is_cut => break,
             Some("drain") => {
                 worker.drain();
                 Ok(())
@@ -87,10 +94,6 @@ fn obey(worker: &Worker, link: &Link) {
             Some("cancel") => break,
             Some("adopt") => adopt(worker, &text, fds),
             Some("release") => wire::number(&text, "slot").map(|slot| worker.release(slot)),
-            Some("shared" | "unshared") => {
-                let text = text.clone();
-                worker.questions().0.answered(Message { text, fds })
-            }
             // From a launcher of another version, which can do without.
             _ => Ok(()),
         };

@@ -56,13 +56,16 @@ impl Names {
         take(&fds)
     }
 
-    /// Answers a worker that asks.
-    pub(super) fn answer(&self, link: &Link, message: Message) -> io::Result<()> {
+    /// Answers a worker that asks; if what it has brought is lost, with an error.
+    pub(super) fn answer(&self, link: &Link, message: Message, is_cut: bool) -> io::Result<()> {
         let Message { text, fds } = message;
         let (kind, name) = (wire::field(&text, "kind")?, wire::last(&text, "name")?);
         let number: u64 = wire::number(&text, "number")?;
         let answer = Line::new("shared").field("number", number);
-        let sent = self.share((name, kind), fds, |fds| link.send(answer.text(), fds));
+        let sent = match is_cut {
+            true => Err(wire::cut()),
+            false => self.share((name, kind), fds, |fds| link.send(answer.text(), fds)),
+        };
         sent.or_else(|error| {
             let refusal = Line::new("unshared").field("number", number);
             link.send(refusal.last("why", error).text(), &[])
@@ -147,12 +150,14 @@ impl Questions {
         answered.recv().map_err(io::Error::other)?
     }
 
-    /// Hears the launcher's answer.
-    pub(super) fn answered(&self, message: Message) -> io::Result<()> {
+    /// Hears the launcher's answer, or that what was shared is lost on its way.
+    pub(super) fn answered(&self, message: Message, is_cut: bool) -> io::Result<()> {
         let Message { text, fds } = message;
         let number: u64 = wire::number(&text, "number")?;
         let answer = if text.starts_with("unshared ") {
             Err(io::Error::other(wire::last(&text, "why")?.to_owned()))
+        } else if is_cut {
+            Err(wire::cut())
         } else {
             Ok(fds)
         };

@@ -67,12 +67,18 @@ impl Link {
 
     /// Waits for a message; `None` is the end of the line.
     pub(crate) fn recv(&self) -> io::Result<Option<Message>> {
+        self.0.read_with(|fd| receive(fd)).and_then(whole)
+    }
+
+    /// As [`recv`](Link::recv), and says whether descriptors of it are lost, for none was left
+    /// here; it then has none. For who can tell the other side.
+    pub(crate) fn hear(&self) -> io::Result<Option<(Message, bool)>> {
         self.0.read_with(|fd| receive(fd))
     }
 
     /// A message that is there already, for outside of a scheduler.
     pub(crate) fn recv_now(&self) -> io::Result<Option<Message>> {
-        receive(self.0.get_ref())
+        receive(self.0.get_ref()).and_then(whole)
     }
 }
 
@@ -82,7 +88,19 @@ impl AsFd for Link {
     }
 }
 
-fn receive(fd: impl AsFd) -> io::Result<Option<Message>> {
+/// What is wrong with a message whose descriptors are lost.
+pub(crate) fn cut() -> io::Error {
+    io::Error::other("a message came without some of its descriptors: too many are open")
+}
+
+fn whole(received: Option<(Message, bool)>) -> io::Result<Option<Message>> {
+    match received {
+        Some((_, true)) => Err(cut()),
+        received => Ok(received.map(|(message, _)| message)),
+    }
+}
+
+fn receive(fd: impl AsFd) -> io::Result<Option<(Message, bool)>> {
     let mut bytes = vec![0; MOST_BYTES];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -92,21 +110,21 @@ fn receive(fd: impl AsFd) -> io::Result<Option<Message>> {
         RecvAncillaryMessage::ScmRights(fds) => Some(fds),
         _ => None,
     });
-    let fds: Vec<OwnedFd> = rights.flatten().collect();
-    // What was cut off is closed again with `fds`: half of it is worth nothing.
-    if received
-        .flags
-        .intersects(ReturnFlags::CTRUNC | ReturnFlags::TRUNC)
-    {
-        let message = "a message came without some of its descriptors: too many are open";
-        return Err(io::Error::other(message));
+    let mut fds: Vec<OwnedFd> = rights.flatten().collect();
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        return Err(malformed("too much"));
+    }
+    let is_cut = received.flags.contains(ReturnFlags::CTRUNC);
+    if is_cut {
+        // Half of them are worth nothing.
+        fds.clear();
     }
     if received.bytes == 0 {
         return Ok(None);
     }
     bytes.truncate(received.bytes);
     let text = String::from_utf8(bytes).map_err(|_| malformed("not text"))?;
-    Ok(Some(Message { text, fds }))
+    Ok(Some((Message { text, fds }, is_cut)))
 }
 
 /// What is wrong with a message of the other side.

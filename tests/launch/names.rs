@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use sedge::ipc::Receiver;
 use sedge::launch::Worker;
 
@@ -14,6 +15,7 @@ crate::tests![
     what_is_shared_outlives_the_program,
     a_name_stands_for_one_thing,
     in_this_process_a_worker_shares_with_itself,
+    who_asks_a_launcher_without_descriptors_is_told,
 ];
 
 /// What a client can ask a worker to do: `push`, `pop`, `count`, `enter`, `open`, `wait`, `clash`,
@@ -144,6 +146,26 @@ fn in_this_process_a_worker_shares_with_itself() {
         refused.contains("is shared already, as queue<"),
         "{refused}"
     );
+    launched.signal("-TERM");
+    assert_eq!(launched.end().0, Some(0));
+}
+
+fn who_asks_a_launcher_without_descriptors_is_told() {
+    let launched = Launched::serving(&[(COUNT, "1")]);
+    let mut client = launched.connect();
+    client.who();
+    let pid = Pid::from_raw(launched.pid() as i32);
+    let limit = getrlimit(Resource::Nofile);
+    let none = Rlimit {
+        current: Some(0),
+        ..limit
+    };
+    prlimit(pid, Resource::Nofile, none).unwrap();
+    let refused = client.ask("share clash").unwrap();
+    prlimit(pid, Resource::Nofile, limit).unwrap();
+    assert!(refused.contains("too many are open"), "{refused}");
+    // It listens as before.
+    assert_eq!(client.ask("share count").unwrap(), "1");
     launched.signal("-TERM");
     assert_eq!(launched.end().0, Some(0));
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sedge::ipc::Bytes;
 use sedge::pool::process::{Builder, TaskError};
 use sedge::pool::{Future, JobError, ProcessPool};
@@ -21,6 +22,7 @@ crate::tests![
     a_queued_task_that_is_cancelled_never_begins,
     a_task_that_takes_too_long_fails_and_no_other,
     a_task_sent_ahead_survives_the_death_of_its_worker,
+    a_task_that_is_taken_back_without_a_descriptor_left_fails_and_is_not_forgotten,
     an_idempotent_task_is_begun_twice_and_not_more,
     a_panic_tells_its_place_and_can_be_resumed,
     a_caller_that_runs_out_of_time_cancels_its_task,
@@ -372,4 +374,38 @@ fn a_caller_that_runs_out_of_time_cancels_its_task() {
     pool.join();
     assert!(path.exists());
     fs::remove_file(path).unwrap();
+}
+
+fn nap(millis: u64) -> u32 {
+    sedge::sleep(Duration::from_millis(millis));
+    std::process::id()
+}
+
+fn a_task_that_is_taken_back_without_a_descriptor_left_fails_and_is_not_forgotten() {
+    let pool = ProcessPool::new(2).unwrap();
+    // Until both are ready, and tasks are short.
+    while {
+        let [one, other] = [pool.submit(nap, 5), pool.submit(nap, 5)].map(|job| job.result());
+        one.unwrap() == other.unwrap()
+    } {}
+    for _ in 0..40 {
+        pool.submit(nap, 0).result().unwrap();
+    }
+    let (long, short) = (pool.submit(nap, 400), pool.submit(nap, 50));
+    let ahead = pool.submit(|bytes: Bytes| bytes.len(), Bytes(vec![0; 100_000]));
+    assert_eq!(pool.queued(), 0);
+    let limit = getrlimit(Resource::Nofile);
+    let none = Rlimit {
+        current: Some(0),
+        ..limit
+    };
+    setrlimit(Resource::Nofile, none).unwrap();
+    // The short one ends meanwhile, and its worker could do what waits behind the long one.
+    sedge::sleep(Duration::from_millis(200));
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let result = sedge::timeout(Duration::from_secs(5), || ahead.result());
+    let error = result.expect("it ends").unwrap_err().to_string();
+    assert!(error.contains("open files"), "{error}");
+    long.result().unwrap();
+    short.result().unwrap();
 }

@@ -20,6 +20,7 @@ crate::tests![
     all_pools_are_executors,
     large_arguments_do_not_hold_up_who_submits,
     submit_waits_while_the_queue_is_full,
+    an_argument_that_cannot_be_sent_takes_no_place_in_the_queue,
     callbacks_run_here_and_may_panic,
     a_short_task_does_not_wait_behind_a_long_one,
     a_task_may_use_green_sockets,
@@ -164,6 +165,18 @@ fn submit_waits_while_the_queue_is_full() {
         assert_eq!(job.result().unwrap(), n as u32 + 1);
     }
     assert_eq!(first.result().unwrap(), 0);
+}
+
+fn an_argument_that_cannot_be_sent_takes_no_place_in_the_queue() {
+    let builder = Builder::new(1).queue_limit(1).message_limit(16);
+    let pool = builder.start().unwrap();
+    let length = |text: String| text.len();
+    for _ in 0..3 {
+        let job = pool.try_submit(length, "x".repeat(100)).unwrap();
+        assert!(job.result().is_err());
+    }
+    let job = pool.try_submit(length, "short".to_owned()).unwrap();
+    assert_eq!(job.result().unwrap(), 5);
 }
 
 fn callbacks_run_here_and_may_panic() {

@@ -194,6 +194,9 @@ impl Route {
         };
         if count == 0 {
             // There is nothing to send.
+            if entered {
+                hub.leave();
+            }
             finish(End::Failed(TaskError::Argument(String::new())));
             return Future::new(core);
         }

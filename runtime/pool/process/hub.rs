@@ -174,6 +174,11 @@ impl Hub {
             .is_some()
     }
 
+    /// Gives back the place that [`try_enter`](Hub::try_enter) took.
+    pub(super) fn leave(&self) {
+        self.room.release(1);
+    }
+
     /// Queues a task that has a place.
     pub(super) fn add(self: &Rc<Self>, mut order: Order, finish: Finish) -> Rc<Task> {
         self.last_task.set(self.last_task.get() + 1);

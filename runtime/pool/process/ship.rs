@@ -292,18 +292,31 @@ impl Text {
     fn find() -> Option<Text> {
         let program = fs::metadata("/proc/self/exe").ok()?.ino().to_string();
         let maps = fs::read_to_string("/proc/self/maps").ok()?;
-        let pieces = maps.lines().filter_map(|line| {
-            // 55d0c5a00000-55d0c5a51000 r-xp 00008000 fe:01 131244     /usr/bin/program
-            let mut words = line.split_ascii_whitespace();
-            let (start, end) = words.next()?.split_once('-')?;
-            let is_code = words.next()?.contains('x');
-            let is_ours = words.nth(2)? == program;
-            let address = |digits| usize::from_str_radix(digits, 16).ok();
-            (is_code && is_ours).then_some((address(start)?, address(end)?))
-        });
-        let (start, end) = pieces.reduce(|all, piece| (all.0.min(piece.0), all.1.max(piece.1)))?;
-        let text = Text { start, end };
-        text.contains(anchor_address()).then_some(text)
+        Text::read(&maps, &program, anchor_address())
+    }
+
+    /// The same, told by the lines of the kernel. Of the program's file only the inode is compared:
+    /// some file systems say another device in a mapping than of a file. Between mappings both
+    /// count, for a library on another device may have the inode of the program.
+    fn read(maps: &str, program: &str, anchor: usize) -> Option<Text> {
+        let pieces = || {
+            maps.lines().filter_map(|line| {
+                // 55d0c5a00000-55d0c5a51000 r-xp 00008000 fe:01 131244     /usr/bin/program
+                let mut words = line.split_ascii_whitespace();
+                let (start, end) = words.next()?.split_once('-')?;
+                let is_code = words.next()?.contains('x');
+                let file = (words.nth(1)?, words.next()?);
+                let address = |digits| usize::from_str_radix(digits, 16).ok();
+                let (start, end) = (address(start)?, address(end)?);
+                is_code.then_some((Text { start, end }, file))
+            })
+        };
+        let (_, ours) = pieces().find(|(piece, _)| piece.contains(anchor))?;
+        let of_ours = pieces().filter(|&(_, file)| file == ours && file.1 == program);
+        of_ours.map(|(piece, _)| piece).reduce(|all, piece| Text {
+            start: all.start.min(piece.start),
+            end: all.end.max(piece.end),
+        })
     }
 }
 
@@ -361,6 +374,19 @@ mod tests {
             safe fn abs(n: i32) -> i32;
         }
         abs
+    }
+
+    #[test]
+    fn a_library_that_has_the_inode_of_the_program_on_another_device_is_not_its_code() {
+        let maps = "\
+            1000-2000 r--p 00000000 fe:01 77 /bin/program\n\
+            2000-4000 r-xp 00001000 fe:01 77 /bin/program\n\
+            4000-5000 r-xp 00003000 fe:01 77 /bin/program\n\
+            8000-9000 r-xp 00000000 00:2a 77 /mnt/library.so\n";
+        let text = Text::read(maps, "77", 0x2100).unwrap();
+        assert_eq!((text.start, text.end), (0x2000, 0x5000));
+        assert!(Text::read(maps, "78", 0x2100).is_none());
+        assert!(Text::read(maps, "77", 0x6000).is_none());
     }
 
     #[test]

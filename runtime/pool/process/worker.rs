@@ -29,7 +29,7 @@ use super::error::{self, TaskError};
 use super::hub::{Hub, Task, later, now};
 use super::message::{Order, PREPARE, Reply};
 use super::ship::SameProgram;
-use crate::ipc::{self, Bytes, Receiver, SendError, Sender};
+use crate::ipc::{self, Bytes, Receiver, RecvError, SendError, Sender};
 use crate::launch::door;
 use crate::launch::spawn::Program;
 use crate::launch::wire::{self, Line, Link};
@@ -163,14 +163,18 @@ impl Worker {
 
     /// What was sent, and not read by the worker, nor ever will be.
     pub(super) fn take_back(&self) -> Vec<Rc<Task>> {
-        let mut unread = Vec::new();
-        while let Ok(Some(Order(_, id, ..))) = self.unread.try_recv() {
-            let mut sent = self.sent.borrow_mut();
-            if let Some(at) = sent.iter().position(|task| task.id == id) {
-                unread.extend(sent.remove(at));
+        let mut unread = 0;
+        loop {
+            match self.unread.try_recv() {
+                // An order that came incomplete, because no descriptor is left, is out of the line
+                // too. The worker reads in order, so what counts is how many there were.
+                Ok(Some(_)) | Err(RecvError::Truncated | RecvError::Decode(_)) => unread += 1,
+                Ok(None) | Err(_) => break,
             }
         }
-        unread
+        let mut sent = self.sent.borrow_mut();
+        let first = sent.len().saturating_sub(unread);
+        sent.split_off(first).into()
     }
 
     /// The task that it was at, if it is that one; the next one begins.
@@ -302,7 +306,10 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if !self.has_ended {
+        // One that the pool does not have is one whose green thread could not be spawned: its
+        // process is killed with it, and whoever wanted to start it is told.
+        let is_known = || (self.hub.workers().iter()).any(|other| Rc::ptr_eq(other, &self.worker));
+        if !self.has_ended && is_known() {
             // `run` ends, and its pools with it.
             self.hub.terminate();
             self.hub.bury(&self.worker, None);
