@@ -131,7 +131,8 @@ fn write_stream(symbol: Symbol, fd: RawFd, parts: Parts<'_>) -> ssize_t {
     };
     let real = || libc!(writev(fd, parts.0.as_ptr(), parts.0.len() as c_int));
     let written = call(target, || write_now(fd, parts.0), real);
-    if is_short(written, parts.len()) {
+    // Only then is it known that the pieces can be read.
+    if written > 0 && is_short(written, parts.len()) {
         return go_on(target, written, parts.len(), &|from| {
             write_now(fd, &parts.after(from))
         });
