@@ -15,6 +15,8 @@ use super::transfer::{Parts, go_on, is_short};
 use crate::reactor::Direction;
 
 const DONTWAIT: c_int = libc::MSG_DONTWAIT;
+/// For the rest of what is sent: who is told of a part gets no signal, but at the next call.
+const REST: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 /// Calls that never wait: to receive an error or an urgent byte, there must be one.
 const AT_ONCE: c_int = libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE | libc::MSG_OOB;
 
@@ -156,7 +158,7 @@ pub(super) fn transmit(
     if is_short(count, len) {
         return go_on(target, count, len, &|from| {
             let rest = buf.wrapping_byte_add(from);
-            libc!(send(fd, rest, len - from, flags | DONTWAIT))
+            libc!(send(fd, rest, len - from, flags | REST))
         });
     }
     count
@@ -180,7 +182,7 @@ unsafe extern "C" fn sendto(
     if is_short(count, len) {
         return go_on(target, count, len, &|from| {
             let rest = buf.wrapping_byte_add(from);
-            libc!(send(fd, rest, len - from, flags | DONTWAIT))
+            libc!(send(fd, rest, len - from, flags | REST))
         });
     }
     count
@@ -211,7 +213,7 @@ pub(super) fn transmit_message(
             return go_on(target, count, parts.len(), &|from| {
                 let mut rest = parts.after(from);
                 let message = plain_message(&mut rest);
-                libc!(sendmsg(fd, &raw const message, flags | DONTWAIT))
+                libc!(sendmsg(fd, &raw const message, flags | REST))
             });
         }
     }
