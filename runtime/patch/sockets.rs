@@ -15,6 +15,8 @@ use super::transfer::{Parts, go_on, is_short};
 use crate::reactor::Direction;
 
 const DONTWAIT: c_int = libc::MSG_DONTWAIT;
+/// Sending that never waits, and that which connects first and must wait for that itself.
+const SEND_AT_ONCE: c_int = libc::MSG_DONTWAIT | libc::MSG_FASTOPEN;
 /// For the rest of what is sent: who is told of a part gets no signal, but at the next call.
 const REST: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 /// Calls that never wait: to receive an error or an urgent byte, there must be one.
@@ -137,7 +139,7 @@ unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> s
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t {
-    if !may_wait(Symbol::Send, flags, DONTWAIT) {
+    if !may_wait(Symbol::Send, flags, SEND_AT_ONCE) {
         return libc!(send(fd, buf, len, flags));
     }
     transmit(Symbol::Send, fd, buf, len, flags)
@@ -173,7 +175,7 @@ unsafe extern "C" fn sendto(
     address: *const sockaddr,
     address_len: socklen_t,
 ) -> ssize_t {
-    if !may_wait(Symbol::Sendto, flags, DONTWAIT) {
+    if !may_wait(Symbol::Sendto, flags, SEND_AT_ONCE) {
         return libc!(sendto(fd, buf, len, flags, address, address_len));
     }
     let target = writing(Symbol::Sendto, fd);
@@ -190,7 +192,7 @@ unsafe extern "C" fn sendto(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
-    if !may_wait(Symbol::Sendmsg, flags, DONTWAIT) {
+    if !may_wait(Symbol::Sendmsg, flags, SEND_AT_ONCE) {
         return libc!(sendmsg(fd, message, flags));
     }
     transmit_message(Symbol::Sendmsg, fd, message, flags)
