@@ -30,7 +30,8 @@ impl<'a> Parts<'a> {
     }
 
     pub(super) fn len(self) -> usize {
-        self.0.iter().map(|part| part.iov_len).sum()
+        let lens = self.0.iter().map(|part| part.iov_len);
+        lens.fold(0, usize::saturating_add)
     }
 
     /// What is left after so many bytes.
