@@ -54,7 +54,7 @@ fn select_touches_no_more_of_a_set_than_it_is_asked_for() {
         let words = Box::into_raw(Box::new([0u64; 16]));
         let word = words.cast::<u64>();
         // SAFETY: there are more words, here and below.
-        unsafe { *word.add(asked) = 1 << (fd % 64) };
+        unsafe { *word.wrapping_add(asked) = 1 << (fd % 64) };
         // SAFETY: as above.
         let behind = unsafe { word.add(asked + 1) };
         let address = behind.expose_provenance();
