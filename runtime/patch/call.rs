@@ -155,8 +155,9 @@ static SWITCH: Mutex<()> = Mutex::new(());
 /// How often that has begun and ended. Odd while it is so.
 static SWITCHES: AtomicUsize = AtomicUsize::new(0);
 
+/// Not for a number that is none, which callers give who have not looked.
 fn has_flag(fd: RawFd) -> bool {
-    fcntl_getfl(Raw(fd)).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK))
+    fd >= 0 && fcntl_getfl(Raw(fd)).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK))
 }
 
 /// Whether its user wants calls to fail that would wait.
@@ -176,6 +177,9 @@ pub(super) fn is_nonblocking(fd: RawFd) -> bool {
 /// Makes a call, in non-blocking mode, that has no flag to ask for that. Nothing else of this OS
 /// thread runs meanwhile, and other OS threads are told the mode that was there before.
 pub(super) fn switched<R: Outcome>(fd: RawFd, call: impl Fn() -> R) -> R {
+    if fd < 0 {
+        return call();
+    }
     let _switch = SWITCH.lock().unwrap_or_else(PoisonError::into_inner);
     let Ok(flags) = fcntl_getfl(Raw(fd)) else {
         return call();

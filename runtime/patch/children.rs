@@ -11,6 +11,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::call::fail;
 use super::count::Symbol;
+use super::descriptors::opened;
 use super::gate::{Family, may_park};
 use super::raw::{errno, set_errno};
 use super::real::libc;
@@ -79,7 +80,11 @@ enum Signal {
 
 impl Signal {
     fn of(whom: Whom) -> Signal {
-        let open = |pid| pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok();
+        let open = |pid| {
+            let fd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+            opened(fd.as_raw_fd());
+            Some(fd)
+        };
         match whom {
             Whom::Process(pid) => open(pid).map(Signal::Own),
             Whom::Descriptor(fd) => Some(Signal::Theirs(fd)),

@@ -1,8 +1,9 @@
 //! `select`, which keeps its descriptors in sets of bits.
 
 use std::cell::Cell;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_ulong};
 use std::os::fd::RawFd;
+use std::ptr;
 use std::time::{Duration, Instant};
 
 use libc::{fd_set, timeval};
@@ -15,32 +16,51 @@ use crate::reactor::Direction;
 
 const MICROS_PER_SECOND: u32 = 1_000_000;
 
+/// A part of a set, as the kernel reads and writes it.
+type Word = c_ulong;
+
+const WORDS: usize = libc::FD_SETSIZE / Word::BITS as usize;
+
 /// The sets as they were asked for. The kernel overwrites them with its answer, even if that is
 /// that nothing is ready.
+///
+/// Only as many words of each are touched as there are numbers asked for: some programs allocate no
+/// more than these.
 #[derive(Clone, Copy)]
 struct Sets {
     given: [*mut fd_set; 3],
-    asked: [Option<fd_set>; 3],
+    asked: [[Word; WORDS]; 3],
+    words: usize,
 }
 
 impl Sets {
     /// # Safety
     ///
-    /// Each is null or valid.
-    unsafe fn new(given: [*mut fd_set; 3]) -> Sets {
+    /// Each is null, or has bits for so many numbers.
+    unsafe fn new(count: c_int, given: [*mut fd_set; 3]) -> Sets {
+        let count = usize::try_from(count).unwrap_or(0).min(libc::FD_SETSIZE);
+        let words = count.div_ceil(Word::BITS as usize);
+        let asked = given.map(|set| {
+            let mut asked = [0; WORDS];
+            if !set.is_null() {
+                // SAFETY: the caller answers for so many.
+                unsafe { ptr::copy_nonoverlapping(set.cast(), asked.as_mut_ptr(), words) };
+            }
+            asked
+        });
         Sets {
             given,
-            // SAFETY: the caller answers for it; a set is plain bits.
-            asked: given.map(|set| unsafe { set.as_ref() }.copied()),
+            asked,
+            words,
         }
     }
 
     /// Puts the question where the last answer was.
     fn restore(&self) {
-        for (given, asked) in self.given.iter().zip(self.asked) {
-            if let Some(asked) = asked {
-                // SAFETY: not null, for there was a set, and the caller's to be written.
-                unsafe { given.write(asked) };
+        for (given, asked) in self.given.iter().zip(&self.asked) {
+            if !given.is_null() {
+                // SAFETY: it has so many, and is the caller's to be written.
+                unsafe { ptr::copy_nonoverlapping(asked.as_ptr(), given.cast(), self.words) };
             }
         }
     }
@@ -49,10 +69,9 @@ impl Sets {
         let directions = [Direction::Read, Direction::Write, Direction::Read];
         let mut wanted = Vec::new();
         for (set, direction) in self.asked.iter().zip(directions) {
-            let Some(set) = set else { continue };
             for fd in 0..count.min(libc::FD_SETSIZE as c_int) {
-                // SAFETY: the set is valid, and has a bit for each number up to that size.
-                if unsafe { libc::FD_ISSET(fd, set) } {
+                let word = set[fd as usize / Word::BITS as usize];
+                if word >> (fd as u32 % Word::BITS) & 1 != 0 {
                     wanted.push((fd, direction));
                 }
             }
@@ -89,7 +108,7 @@ unsafe extern "C" fn select(
     }
     let begun = Instant::now();
     // SAFETY: the caller's, which libc would read.
-    let sets = unsafe { Sets::new([read, write, except]) };
+    let sets = unsafe { Sets::new(count, [read, write, except]) };
     let asked_before = Cell::new(false);
     let ask = || {
         if asked_before.replace(true) {

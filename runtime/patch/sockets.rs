@@ -15,6 +15,10 @@ use super::transfer::{Parts, go_on, is_short};
 use crate::reactor::Direction;
 
 const DONTWAIT: c_int = libc::MSG_DONTWAIT;
+/// Sending that never waits, and that which connects first and must wait for that itself.
+const SEND_AT_ONCE: c_int = libc::MSG_DONTWAIT | libc::MSG_FASTOPEN;
+/// For the rest of what is sent: who is told of a part gets no signal, but at the next call.
+const REST: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 /// Calls that never wait: to receive an error or an urgent byte, there must be one.
 const AT_ONCE: c_int = libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE | libc::MSG_OOB;
 
@@ -135,7 +139,7 @@ unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> s
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t {
-    if !may_wait(Symbol::Send, flags, DONTWAIT) {
+    if !may_wait(Symbol::Send, flags, SEND_AT_ONCE) {
         return libc!(send(fd, buf, len, flags));
     }
     transmit(Symbol::Send, fd, buf, len, flags)
@@ -156,7 +160,7 @@ pub(super) fn transmit(
     if is_short(count, len) {
         return go_on(target, count, len, &|from| {
             let rest = buf.wrapping_byte_add(from);
-            libc!(send(fd, rest, len - from, flags | DONTWAIT))
+            libc!(send(fd, rest, len - from, flags | REST))
         });
     }
     count
@@ -171,7 +175,7 @@ unsafe extern "C" fn sendto(
     address: *const sockaddr,
     address_len: socklen_t,
 ) -> ssize_t {
-    if !may_wait(Symbol::Sendto, flags, DONTWAIT) {
+    if !may_wait(Symbol::Sendto, flags, SEND_AT_ONCE) {
         return libc!(sendto(fd, buf, len, flags, address, address_len));
     }
     let target = writing(Symbol::Sendto, fd);
@@ -180,7 +184,7 @@ unsafe extern "C" fn sendto(
     if is_short(count, len) {
         return go_on(target, count, len, &|from| {
             let rest = buf.wrapping_byte_add(from);
-            libc!(send(fd, rest, len - from, flags | DONTWAIT))
+            libc!(send(fd, rest, len - from, flags | REST))
         });
     }
     count
@@ -188,7 +192,7 @@ unsafe extern "C" fn sendto(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
-    if !may_wait(Symbol::Sendmsg, flags, DONTWAIT) {
+    if !may_wait(Symbol::Sendmsg, flags, SEND_AT_ONCE) {
         return libc!(sendmsg(fd, message, flags));
     }
     transmit_message(Symbol::Sendmsg, fd, message, flags)
@@ -211,7 +215,7 @@ pub(super) fn transmit_message(
             return go_on(target, count, parts.len(), &|from| {
                 let mut rest = parts.after(from);
                 let message = plain_message(&mut rest);
-                libc!(sendmsg(fd, &raw const message, flags | DONTWAIT))
+                libc!(sendmsg(fd, &raw const message, flags | REST))
             });
         }
     }

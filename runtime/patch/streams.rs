@@ -18,6 +18,7 @@ use libc::{iovec, off_t, size_t, ssize_t};
 
 use super::call::{Target, call};
 use super::count::Symbol;
+use super::descriptors::opened;
 use super::gate::{Family, active, may_park};
 use super::raw::{errno, set_errno};
 use super::real::libc;
@@ -55,7 +56,10 @@ fn patched(symbol: Symbol, fd: RawFd, len: usize) -> Option<Kind> {
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
     match patched(Symbol::Read, fd, len) {
-        Some(Kind::Socket) => receive(Symbol::Read, fd, buf, len, 0),
+        Some(Kind::Socket) => match receive(Symbol::Read, fd, buf, len, 0) {
+            count if is_mistaken(fd, count) => libc!(read(fd, buf, len)),
+            count => count,
+        },
         Some(Kind::Stream) => {
             let whole = [part(buf, len, 0)];
             read_stream(Symbol::Read, fd, Parts(&whole))
@@ -77,7 +81,11 @@ unsafe extern "C" fn readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_
             let mut message = message_of(iov, count);
             libc!(recvmsg(fd, &raw mut message, libc::MSG_DONTWAIT))
         };
-        return call(target, attempt, || libc!(readv(fd, iov, count)));
+        let read = call(target, attempt, || libc!(readv(fd, iov, count)));
+        if is_mistaken(fd, read) {
+            return libc!(readv(fd, iov, count));
+        }
+        return read;
     }
     read_stream(Symbol::Readv, fd, parts)
 }
@@ -99,7 +107,10 @@ fn read_stream(symbol: Symbol, fd: RawFd, parts: Parts<'_>) -> ssize_t {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
     match patched(Symbol::Write, fd, len) {
-        Some(Kind::Socket) => transmit(Symbol::Write, fd, buf, len, 0),
+        Some(Kind::Socket) => match transmit(Symbol::Write, fd, buf, len, 0) {
+            count if is_mistaken(fd, count) => libc!(write(fd, buf, len)),
+            count => count,
+        },
         Some(Kind::Stream) => {
             let whole = [part(buf.cast_mut(), len, 0)];
             write_stream(Symbol::Write, fd, Parts(&whole))
@@ -115,7 +126,11 @@ unsafe extern "C" fn writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize
     };
     if kind == Kind::Socket {
         let message = message_of(iov, count);
-        return transmit_message(Symbol::Writev, fd, &raw const message, 0);
+        let written = transmit_message(Symbol::Writev, fd, &raw const message, 0);
+        if is_mistaken(fd, written) {
+            return libc!(writev(fd, iov, count));
+        }
+        return written;
     }
     // SAFETY: the caller's, which libc would read.
     write_stream(Symbol::Writev, fd, unsafe {
@@ -131,7 +146,8 @@ fn write_stream(symbol: Symbol, fd: RawFd, parts: Parts<'_>) -> ssize_t {
     };
     let real = || libc!(writev(fd, parts.0.as_ptr(), parts.0.len() as c_int));
     let written = call(target, || write_now(fd, parts.0), real);
-    if is_short(written, parts.len()) {
+    // Only then is it known that the pieces can be read.
+    if written > 0 && is_short(written, parts.len()) {
         return go_on(target, written, parts.len(), &|from| {
             write_now(fd, &parts.after(from))
         });
@@ -173,6 +189,16 @@ fn if_ready(fd: RawFd, events: i16, call: impl Fn() -> ssize_t) -> ssize_t {
     }
     set_errno(libc::EAGAIN);
     -1
+}
+
+/// Whether the number was a socket's and is another file's, and neither the end of the one nor the
+/// beginning of the other was seen.
+#[inline(always)]
+fn is_mistaken(fd: RawFd, result: ssize_t) -> bool {
+    result < 0 && errno() == libc::ENOTSOCK && {
+        opened(fd);
+        true
+    }
 }
 
 /// `EINVAL` may be meant for the call itself; then the plain call says so once more.

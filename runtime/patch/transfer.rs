@@ -10,6 +10,7 @@ use rustix::net::sockopt::socket_type;
 
 use super::call::{Target, is_nonblocking, time_limit};
 use super::raw::{Raw, errno, set_errno};
+use super::real::libc;
 use super::wait::{self, Woken};
 
 /// What a caller of libc wants to have moved, in pieces.
@@ -29,7 +30,8 @@ impl<'a> Parts<'a> {
     }
 
     pub(super) fn len(self) -> usize {
-        self.0.iter().map(|part| part.iov_len).sum()
+        let lens = self.0.iter().map(|part| part.iov_len);
+        lens.fold(0, usize::saturating_add)
     }
 
     /// What is left after so many bytes.
@@ -84,7 +86,7 @@ pub(super) fn go_on(
     let _ = wait::guard(|| {
         let deadline = limit.map(wait::after);
         let mut woken = Woken::Perhaps;
-        while moved.get() < len {
+        while moved.get() < len && !is_broken(target.fd) {
             let more = attempt(moved.get());
             if more > 0 {
                 moved.set(moved.get() + more.cast_unsigned());
@@ -99,6 +101,18 @@ pub(super) fn go_on(
     });
     set_errno(before);
     moved.get().cast_signed()
+}
+
+/// Whether the connection was reset. A call would take that error away, which the next one is to
+/// meet: without it the end of what came before looks like the end of all.
+fn is_broken(fd: c_int) -> bool {
+    let mut state = libc::pollfd {
+        fd,
+        events: 0,
+        revents: 0,
+    };
+    let broken = libc::POLLERR | libc::POLLHUP;
+    libc!(poll(&raw mut state, 1, 0)) == 1 && state.revents & broken == broken
 }
 
 /// Whether what is moved has no bounds but the caller's: a pipe, or a socket of that type.

@@ -10,6 +10,7 @@ mod detector;
 mod names;
 mod passing;
 mod pipes;
+mod rough;
 mod sleeping;
 mod std_net;
 mod streams;
