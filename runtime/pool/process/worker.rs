@@ -163,14 +163,13 @@ impl Worker {
 
     /// What was sent, and not read by the worker, nor ever will be.
     pub(super) fn take_back(&self) -> Vec<Rc<Task>> {
+        // An order that came incomplete, because no descriptor is left, is out of the line too. The
+        // worker reads in order, so what counts is how many there were.
         let mut unread = 0;
-        loop {
-            match self.unread.try_recv() {
-                // An order that came incomplete, because no descriptor is left, is out of the line
-                // too. The worker reads in order, so what counts is how many there were.
-                Ok(Some(_)) | Err(RecvError::Truncated | RecvError::Decode(_)) => unread += 1,
-                Ok(None) | Err(_) => break,
-            }
+        while let Ok(Some(_)) | Err(RecvError::Truncated | RecvError::Decode(_)) =
+            self.unread.try_recv()
+        {
+            unread += 1;
         }
         let mut sent = self.sent.borrow_mut();
         let first = sent.len().saturating_sub(unread);
