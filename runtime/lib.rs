@@ -132,7 +132,8 @@
 //! A [`launch::Launcher`] runs the same server in one process for each core, each with a scheduler
 //! of its own, and looks after them: it starts them again, replaces them without losing a
 //! connection, and ends them in order. [`ipc`] has channels, queues and more that go from process
-//! to process.
+//! to process, and a [`pool::process`] runs functions in others. With the feature `patch` the
+//! blocking calls of std and of C libraries park too.
 //!
 //! # The modules in reading order
 //!

@@ -518,6 +518,17 @@ fn a_child_can_be_waited_for_in_one_run_after_the_other() {
     assert_eq!(run(|| child.wait().unwrap()).signal(), Some(SIGKILL));
 }
 
+/// Drops it in a green thread that is cancelled.
+fn drop_while_unwinding(late: impl Sized + 'static) {
+    let waiter = thread::spawn(move || {
+        let _late = late;
+        sedge::sleep(FOREVER);
+    });
+    thread::yield_now();
+    waiter.cancel();
+    assert!(waiter.join().unwrap_err().is_cancelled());
+}
+
 #[test]
 fn nobody_waits_for_a_child_while_unwinding() {
     struct Late(Child, Rc<RefCell<Vec<io::ErrorKind>>>);
@@ -533,13 +544,7 @@ fn nobody_waits_for_a_child_while_unwinding() {
         let kinds = Rc::new(RefCell::new(Vec::new()));
         let child = sleeper().kill_on_drop(true).spawn().unwrap();
         let late = Late(child, Rc::clone(&kinds));
-        let waiter = thread::spawn(move || {
-            let _late = late;
-            sedge::sleep(FOREVER);
-        });
-        thread::yield_now();
-        waiter.cancel();
-        assert!(waiter.join().unwrap_err().is_cancelled());
+        drop_while_unwinding(late);
         assert_eq!(*kinds.borrow(), [io::ErrorKind::WouldBlock]);
     });
 }
@@ -558,13 +563,7 @@ fn nobody_reads_what_a_child_prints_while_unwinding() {
     run(|| {
         let kinds = Rc::new(RefCell::new(Vec::new()));
         let late = Late(Rc::clone(&kinds));
-        let waiter = thread::spawn(move || {
-            let _late = late;
-            sedge::sleep(FOREVER);
-        });
-        thread::yield_now();
-        waiter.cancel();
-        assert!(waiter.join().unwrap_err().is_cancelled());
+        drop_while_unwinding(late);
         assert_eq!(*kinds.borrow(), [io::ErrorKind::WouldBlock]);
     });
 }
